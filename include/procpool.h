@@ -1,0 +1,742 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * procpool.h - a process pool for C
+ *
+ * The interface of Python's multiprocessing.Pool over shared memory, in which a
+ * task that crashes is an error that pp_get() returns.  See procpool(7).
+ *
+ * What is not in this header, and names in it that end with an underscore, are
+ * not part of the interface and may change at any time.
+ *
+ * Conventions
+ *
+ *  - A function that returns int returns 0 on success or a negative code: either
+ *    -errno for a call that could not be carried out, or one of PP_E... for how
+ *    the task ended.  pp_strerror() describes both.  A function that returns a
+ *    pointer returns NULL and sets errno.
+ *  - Outputs are written on success only.
+ *  - Times are in seconds, as double.
+ *  - Every function may be called from any thread of the process that created
+ *    the pool, and from no other process: there each returns -ECHILD (NULL with
+ *    errno ECHILD), except the destructors, which do nothing.
+ *  - Options are named, all of them optional, and given as designated
+ *    initializers at the end of a call: pp_pool_new(.processes = 4).  An option
+ *    that is left out is zero.  Under each macro that takes options stands a
+ *    plain function, whose name ends in _with, for other languages.
+ */
+#ifndef PROCPOOL_H
+#define PROCPOOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define PP_VERSION_MAJOR 0
+#define PP_VERSION_MINOR 1
+#define PP_VERSION_PATCH 0
+
+#ifdef __cplusplus
+#define PP_NORETURN [[noreturn]]
+#else
+#define PP_NORETURN _Noreturn
+#endif
+
+/* A pool: a supervisor process and its workers.  Created by pp_pool_new(). */
+typedef struct pp_pool pp_pool;
+
+/* The handle of one call or one map (Python: AsyncResult). */
+typedef struct pp_result pp_result;
+
+/*
+ * How an item ended: the negative codes that pp_get() and its kin return.
+ * Since 0.1.
+ */
+enum {
+    PP_ERAISED = -10001,    /* the task called pp_raise() */
+    PP_ECRASHED = -10002,   /* the task's process was killed or exited, or the supervisor died */
+    PP_ETIMELIMIT = -10003, /* the task ran longer than its time limit */
+    PP_ECANCELLED = -10004, /* the task was cancelled, or its pool terminated */
+    PP_EBROKEN = -10005,    /* the pool cannot keep any worker alive */
+};
+
+typedef enum pp_kind {
+    PP_SUCCEEDED,
+    PP_RAISED,
+    PP_CRASHED,
+    PP_TIMED_OUT,
+    PP_CANCELLED,
+    PP_BROKEN,
+} pp_kind;
+
+/* How one item failed.  Since 0.1. */
+typedef struct pp_error {
+    size_t size;          /* of this struct, in the library that filled it */
+    pp_kind kind;         /* never PP_SUCCEEDED */
+    int code;             /* PP_RAISED: what pp_raise() was given; otherwise 0 */
+    int signal;           /* PP_CRASHED: the signal that killed the worker, or 0 */
+    int status;           /* PP_CRASHED without signal: the worker's exit status */
+    pid_t pid;            /* the worker's process id, or 0 when none ran the item */
+    size_t index;         /* the item's index; 0 for a single call */
+    const char *function; /* the task's name; never NULL */
+    const char *message;  /* one line for people; never NULL */
+} pp_error;
+
+/* Bytes of any length, as a parameter or as a result of a task.  Since 0.1. */
+typedef struct pp_bytes {
+    const void *data;
+    size_t size;
+} pp_bytes;
+
+/* ---- Tasks ------------------------------------------------------------- */
+
+/* The most parameters that a task can have. */
+#define PP_MAX_PARAMS 12
+
+/* What a parameter or a result is, which decides how it travels. */
+enum {
+    PP_VALUE_, /* its bytes are copied as they are */
+    PP_STRING_,
+    PP_BYTES_,
+    PP_CHARS_, /* char *, which is refused */
+};
+
+struct pp_param_ {
+    unsigned offset;
+    unsigned kind;
+};
+
+/*
+ * What the library knows of a task.  PP_TASK() fills it; programs in other
+ * languages may fill it themselves:
+ *
+ *   size         sizeof(pp_task)
+ *   name         for messages; must outlive the pool
+ *   run          calls the function with the arguments at args and stores its
+ *                value at result; is called in a worker, and must have been
+ *                loaded when the pool was created
+ *   args_size    of the struct of arguments, at most 64 KiB
+ *   result_size  0 for void; sizeof(char *) for strings; at most 1 GiB
+ *   result_kind  PP_VALUE_, PP_STRING_ or PP_BYTES_
+ *   nparams      at most PP_MAX_PARAMS, otherwise submitting fails with E2BIG
+ *   params       where each parameter lies in the struct and its kind
+ *
+ * Since 0.1.
+ */
+typedef struct pp_task {
+    size_t size;
+    const char *name;
+    void (*run)(const void *args, void *result);
+    size_t args_size;
+    size_t result_size;
+    unsigned result_kind;
+    unsigned nparams;
+    struct pp_param_ params[PP_MAX_PARAMS];
+} pp_task;
+
+/* One call: a task and a pointer to the struct of its arguments.  Since 0.1. */
+typedef struct pp_call {
+    const pp_task *task;
+    const void *args;
+} pp_call;
+
+/*
+ * PP_TASK(result_type, function, type1, name1, ... type12, name12);
+ *
+ * Makes a plain function a task.  Stands at file scope, after the function's
+ * definition or declaration; the function stays an ordinary function.  That the
+ * types given are the function's own is checked at compile time.
+ *
+ * How parameters and results travel is decided by their types:
+ *
+ *   const char *   as a string: the characters are copied.  NULL stays NULL.
+ *   pp_bytes       as bytes: what it points to is copied.
+ *   char *         is refused when compiling: say const char * for a string, or
+ *                  another pointer type for an address.
+ *   anything else  its bytes are copied as they are; a pointer thus arrives as
+ *                  the same address, which is of use for memory that existed,
+ *                  unchanged, when the pool was created.
+ *
+ * In the task, strings and bytes are read-only and live until it returns.  A
+ * string or bytes that it returns are copied out when it returns (unless they
+ * come from pp_reserve()) and are never freed.
+ *
+ * Since 0.1.
+ */
+#define PP_TASK(result_type, function, ...)                                                \
+    PP_GLUE_(PP_TASK_, PP_COUNT_(0, ##__VA_ARGS__))                                        \
+    (result_type, function, ##__VA_ARGS__)
+
+/*
+ * PP_ARGS(function): the type of the struct of a task's arguments, its members
+ * named as the parameters.  The items of pp_starmap() are of this type.  Since 0.1.
+ */
+#define PP_ARGS(function) struct function##_pp_args
+
+/*
+ * PP_CALL(function, arguments...): a call for pp_apply() and pp_apply_async().
+ * Arguments are given by position, PP_CALL(divide, 10, 2), or by name,
+ * PP_CALL(divide, .x = 10, .y = 2): those left out are then zero.  Too few by
+ * position, or one of a wrong type, do not compile; too many are always warned
+ * of.  Since 0.1.
+ */
+#define PP_CALL(function, ...)                                                             \
+    ((union function##_pp_call){                                                           \
+        .call = { &function##_pp_task,                                                     \
+                  PP_ASSERT_((int)function##_pp_nparams == 0 || sizeof("" #__VA_ARGS__) > 1, \
+                             "PP_CALL: this task has parameters: give their values")      \
+                      ? &(PP_ARGS(function)){ __VA_ARGS__ }                                \
+                      : NULL } })
+
+/* ---- Pools ------------------------------------------------------------- */
+
+/* Where callbacks run. */
+typedef enum pp_callbacks {
+    PP_CALLBACKS_THREAD, /* on a thread of the library's own, started when first needed */
+    PP_CALLBACKS_POLL,   /* in pp_poll() and in the functions that wait; no thread is ever started */
+} pp_callbacks;
+
+/* Since 0.1. */
+typedef struct pp_pool_options {
+    size_t size; /* sizeof(pp_pool_options); the macro fills it */
+
+    /* The number of workers; 0: the CPUs that this process may use; at most 1024. */
+    int processes;
+
+    /*
+     * Runs in each worker before its first task, also in those that replace
+     * others.  Returns 0, or an errno-like code, or calls pp_raise(); then, or
+     * when it crashes, pp_pool_new() fails.  If that happens later, in
+     * replacements only, the pool is broken after three in a row.
+     */
+    int (*initializer)(void *arg);
+
+    /* Given to the initializer; what it points to is seen as it was at creation. */
+    void *initarg;
+
+    /* A worker is replaced after this many items; 0: never. */
+    long max_tasks_per_child;
+
+    pp_callbacks callbacks;
+
+    /*
+     * When set and creation fails, *error says why in words: one block of
+     * memory that the caller gives to free().  NULL if there was no memory.
+     */
+    pp_error **error;
+} pp_pool_options;
+
+/*
+ * pp_pool_new(.processes, .initializer, .initarg, .max_tasks_per_child,
+ *             .callbacks, .error)
+ *
+ * Creates a pool and waits until its workers are there and their initializers
+ * have returned.  The workers see the program as it is now: its memory, open
+ * files and loaded code.  Buffered output of stdout is written first.
+ *
+ * Returns the pool, which pp_pool_free() frees, or NULL with errno, and then
+ * leaves nothing behind:
+ *
+ *   EINVAL           an option is out of its range
+ *   EAGAIN           no more processes can be created
+ *   EMFILE, ENFILE   no more descriptors
+ *   ENOMEM           not enough memory or address space
+ *   ENOSYS           the kernel lacks memfd_create() or pidfd_open() (Linux 5.10 has both)
+ *   ENOTRECOVERABLE  the initializer crashed
+ *   any other        the code that the initializer returned or raised
+ *
+ * Since 0.1.
+ */
+#define pp_pool_new(...)                                                                   \
+    pp_pool_new_with(                                                                      \
+        &(pp_pool_options){ .size = sizeof(pp_pool_options), ##__VA_ARGS__ })
+pp_pool *pp_pool_new_with(const pp_pool_options *options);
+
+/*
+ * No more tasks can be submitted from now on; those that were run on.  Python:
+ * Pool.close().  Returns 0, also when it is closed already, or -EINVAL (pool is
+ * NULL), -ECHILD.  Since 0.1.
+ */
+int pp_close(pp_pool *pool);
+
+/*
+ * Ends the workers at once, with SIGKILL, and closes the pool.  Results that are
+ * still open end with PP_ECANCELLED; those that are there stay.  May be called
+ * from a callback.  Returns, when all workers are gone, 0 or -EINVAL, -ECHILD.
+ * Since 0.1.
+ */
+int pp_terminate(pp_pool *pool);
+
+/*
+ * pp_join(pool, .timeout)
+ *
+ * Waits until every task has ended, every callback has returned and every
+ * process of the pool is gone.  Python: Pool.join().  Results can still be got
+ * afterwards.
+ *
+ * Returns 0, or -EBUSY (the pool is neither closed nor terminated), -ETIMEDOUT,
+ * -EDEADLK (called from a callback), -EINVAL, -ECHILD.  Since 0.1.
+ */
+#define pp_join(pool, ...) pp_join_with((pool), PP_TIMEOUT_(__VA_ARGS__))
+int pp_join_with(pp_pool *pool, double timeout);
+
+/*
+ * Terminates the pool if it still runs, waits until its processes are gone, and
+ * frees it and all of its results: pointers to them, and what pp_get() handed
+ * out by pointer, are not valid any more.  No callback runs for results that it
+ * ends.  Accepts NULL.  In a process other than the creator's it does nothing.
+ *
+ * Returns 0, or -EDEADLK, called from a callback, and then it did nothing.
+ * Since 0.1.
+ */
+int pp_pool_free(pp_pool *pool);
+
+/*
+ * PP_SCOPED pp_pool *pool = pp_pool_new(...);
+ *
+ * The pool is freed, as by pp_pool_free(), when the variable goes out of scope.
+ * Since 0.1.
+ */
+#define PP_SCOPED __attribute__((cleanup(pp_pool_free_scoped_)))
+
+/*
+ * Runs the callbacks that are due in a pool made with PP_CALLBACKS_POLL, and
+ * takes in what the workers have done; does not wait.  Returns how many
+ * callbacks ran, or -EINVAL (also for a pool made otherwise), -EDEADLK (called
+ * from a callback), -ECHILD.  Since 0.1.
+ */
+int pp_poll(pp_pool *pool);
+
+/* ---- Submitting -------------------------------------------------------- */
+
+/*
+ * Called once when a result is there, before it is reported ready to others;
+ * callbacks of a pool run one at a time and hold none of its locks.  May get,
+ * and free, the result; may submit, and terminate the pool.
+ */
+typedef void pp_callback(pp_result *result, void *user);
+
+/* Options of calls that wait.  Since 0.1. */
+typedef struct pp_apply_options {
+    size_t size;
+    /* When set and an item fails, *error describes it: one block for free(). */
+    pp_error **error;
+} pp_apply_options;
+
+/* Options of calls that do not wait.  Since 0.1. */
+typedef struct pp_async_options {
+    size_t size;
+    pp_callback *callback;       /* when every item succeeded */
+    pp_callback *error_callback; /* when one failed or more */
+    void *user;                  /* given to both */
+} pp_async_options;
+
+/* Options of maps that wait.  Since 0.1. */
+typedef struct pp_map_options {
+    size_t size;
+    /* Items per task: what a worker takes at a time; 0: chosen by the library,
+       large chunks first and smaller ones towards the end. */
+    long chunksize;
+    /* When set and an item fails, *error describes the first of them by index:
+       one block for free(). */
+    pp_error **error;
+} pp_map_options;
+
+/* Options of maps that do not wait.  Since 0.1. */
+typedef struct pp_map_async_options {
+    size_t size;
+    long chunksize;
+    pp_callback *callback;
+    pp_callback *error_callback;
+    void *user;
+} pp_map_async_options;
+
+/*
+ * Errors of submitting, for all functions of this section; blocking ones return
+ * the negative, the others NULL with errno:
+ *
+ *   EINVAL           a pointer that is needed is NULL, the task's description or
+ *                    an option is out of its range
+ *   E2BIG            the task has more than PP_MAX_PARAMS parameters
+ *   ESHUTDOWN        the pool is closed or terminated
+ *   ENOTRECOVERABLE  the pool is broken: no worker can be kept alive, or the
+ *                    supervisor is gone
+ *   ENOEXEC          the function is not in code that was loaded when the pool
+ *                    was created
+ *   EDEADLK          a blocking call in a callback that could never end
+ *   ENOMEM           not enough memory; nothing was submitted
+ *   ECHILD           called in another process than the creator of the pool
+ *
+ * Arguments are copied before the call returns.  Tasks start in the order in
+ * which they were submitted.
+ */
+
+/*
+ * pp_apply(pool, PP_CALL(function, ...), &out, .error)
+ *
+ * Runs one call in a worker and waits for it.  The value is stored at out, which
+ * may be NULL.  A string, and the data of pp_bytes, that is stored is a block of
+ * its own that the caller gives to free().
+ *
+ * Returns 0, or PP_E... of the task, or an error of submitting.  Since 0.1.
+ */
+#define pp_apply(pool, pp_call_, pp_out_, ...)                                             \
+    PP_CHECKED_(int, PP_OUT_((pp_call_).out, pp_out_),                                     \
+                pp_apply_with((pool), (pp_call_).call, (pp_out_),                          \
+                              &(pp_apply_options){ .size = sizeof(pp_apply_options),       \
+                                                   ##__VA_ARGS__ }))
+int pp_apply_with(pp_pool *pool, pp_call call, void *out, const pp_apply_options *options);
+
+/*
+ * pp_apply_async(pool, PP_CALL(function, ...), .callback, .error_callback, .user)
+ *
+ * Submits one call and returns at once its result, which the caller frees with
+ * pp_result_free() or leaves to pp_pool_free(); NULL with errno on failure.
+ * Since 0.1.
+ */
+#define pp_apply_async(pool, pp_call_, ...)                                                \
+    PP_CHECKED_(pp_result *, ,                                                             \
+                pp_apply_async_with((pool), (pp_call_).call,                               \
+                                    &(pp_async_options){ .size = sizeof(pp_async_options), \
+                                                         ##__VA_ARGS__ }))
+pp_result *pp_apply_async_with(pp_pool *pool, pp_call call, const pp_async_options *options);
+
+/*
+ * pp_map(pool, function, items, count, out, .chunksize, .error)
+ *
+ * Calls a function of one parameter for each item and waits for all of them.
+ * items is an array of the parameter's type, out one of the result's type, or
+ * NULL.  Every item is run whatever becomes of the others; out[i] is stored for
+ * each that succeeded and left alone for each that failed.  Strings, and the
+ * data of pp_bytes, in out are blocks of their own that the caller gives to
+ * free().
+ *
+ * Returns 0 when all succeeded, otherwise PP_E... of the failed item with the
+ * lowest index, or an error of submitting.  To see every failure use
+ * pp_map_async().  A count of 0 is no error.  Since 0.1.
+ */
+#define pp_map(pool, function, pp_items_, count, pp_out_, ...)                             \
+    PP_CHECKED_(int,                                                                       \
+                PP_ITEMS_(function, pp_items_)                                             \
+                    PP_OUT_(((union function##_pp_call *)0)->out, pp_out_),                \
+                pp_map_with((pool), &function##_pp_task, (pp_items_), (count), (pp_out_),  \
+                            &(pp_map_options){ .size = sizeof(pp_map_options),             \
+                                               ##__VA_ARGS__ }))
+
+/*
+ * pp_starmap(pool, function, items, count, out, .chunksize, .error)
+ *
+ * pp_map() for functions of any number of parameters: items is an array of
+ * PP_ARGS(function).  Since 0.1.
+ */
+#define pp_starmap(pool, function, pp_items_, count, pp_out_, ...)                         \
+    PP_CHECKED_(int,                                                                       \
+                PP_STAR_ITEMS_(function, pp_items_)                                        \
+                    PP_OUT_(((union function##_pp_call *)0)->out, pp_out_),                \
+                pp_map_with((pool), &function##_pp_task, (pp_items_), (count), (pp_out_),  \
+                            &(pp_map_options){ .size = sizeof(pp_map_options),             \
+                                               ##__VA_ARGS__ }))
+int pp_map_with(pp_pool *pool, const pp_task *task, const void *items, size_t count, void *out,
+                const pp_map_options *options);
+
+/*
+ * pp_map_async(pool, function, items, count, .chunksize, .callback,
+ *              .error_callback, .user)
+ *
+ * pp_map() that does not wait: returns the result, which the caller frees with
+ * pp_result_free() or leaves to pp_pool_free(); NULL with errno on failure.  A
+ * map of no items is ready at once, and its callback is called.  Since 0.1.
+ */
+#define pp_map_async(pool, function, pp_items_, count, ...)                                \
+    PP_CHECKED_(pp_result *, PP_ITEMS_(function, pp_items_),                               \
+                pp_map_async_with((pool), &function##_pp_task, (pp_items_), (count),       \
+                                  &(pp_map_async_options){                                 \
+                                      .size = sizeof(pp_map_async_options),                \
+                                      ##__VA_ARGS__ }))
+
+/* pp_map_async() for functions of any number of parameters.  Since 0.1. */
+#define pp_starmap_async(pool, function, pp_items_, count, ...)                            \
+    PP_CHECKED_(pp_result *, PP_STAR_ITEMS_(function, pp_items_),                          \
+                pp_map_async_with((pool), &function##_pp_task, (pp_items_), (count),       \
+                                  &(pp_map_async_options){                                 \
+                                      .size = sizeof(pp_map_async_options),                \
+                                      ##__VA_ARGS__ }))
+pp_result *pp_map_async_with(pp_pool *pool, const pp_task *task, const void *items,
+                             size_t count, const pp_map_async_options *options);
+
+/* ---- Results ----------------------------------------------------------- */
+
+/*
+ * pp_get(result, &out, .timeout)
+ *
+ * Waits for a result, at most timeout seconds if given (0 or less: not at all),
+ * and stores its value at out: that of a call, or the array of all values of a
+ * map, in which only items that succeeded are stored.  out may be NULL.  Strings
+ * and the data of pp_bytes belong to the result until it is freed.  May be
+ * called as often as wanted.
+ *
+ * Returns 0, or PP_E... of the failed item with the lowest index, or -ETIMEDOUT
+ * (the task runs on), -EDEADLK (in a callback, for a result that has one of its
+ * own still to run), -EINVAL (result is NULL or the timeout not a number),
+ * -ECHILD.  Since 0.1.
+ */
+#define pp_get(result, out, ...) pp_get_with((result), (out), PP_TIMEOUT_(__VA_ARGS__))
+int pp_get_with(pp_result *result, void *out, double timeout);
+
+/*
+ * pp_wait(result, .timeout)
+ *
+ * Waits for a result and says nothing of how it ended.  Returns 0 or -ETIMEDOUT,
+ * -EDEADLK, -EINVAL, -ECHILD, as pp_get().  Since 0.1.
+ */
+#define pp_wait(result, ...) pp_wait_with((result), PP_TIMEOUT_(__VA_ARGS__))
+int pp_wait_with(pp_result *result, double timeout);
+
+/* Whether the result is there; false for NULL.  Takes in what the workers have
+   done, but does not wait.  Since 0.1. */
+bool pp_ready(pp_result *result);
+
+/* Whether the result is there and no item failed; false for NULL.  Since 0.1. */
+bool pp_successful(pp_result *result);
+
+/*
+ * The failure with the lowest index; NULL while the result is not there, or when
+ * no item failed.  Belongs to the result.  Since 0.1.
+ */
+const pp_error *pp_error_of(pp_result *result);
+
+/* How many items failed; 0 while the result is not there.  Since 0.1. */
+size_t pp_failures(pp_result *result);
+
+/*
+ * The failure number i, counted from 0 in the order of the items; NULL if there
+ * are fewer.  Belongs to the result.  Since 0.1.
+ */
+const pp_error *pp_failure(pp_result *result, size_t i);
+
+/*
+ * Frees a result and what it handed out by pointer.  If its task has not ended,
+ * it runs on, its value is dropped and no callback is called for it any more.
+ * In the result's own callback it is freed when the callback returns.  Accepts
+ * NULL.  Since 0.1.
+ */
+void pp_result_free(pp_result *result);
+
+/* ---- In a task --------------------------------------------------------- */
+
+/*
+ * Ends the task: its result is PP_ERAISED, with this code, of any value, and a
+ * message of at most 1023 bytes made like printf()'s.  Does not return and does
+ * not unwind: what the task holds is not released.  In an initializer it makes
+ * the initializer fail with this code.  Outside of both it writes the message to
+ * standard error and aborts, as an exception that nobody catches.  Since 0.1.
+ */
+PP_NORETURN void pp_raise(int code, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/*
+ * Memory for the result of the running task, of size bytes, aligned for any
+ * type, its contents undefined: a task that returns a string or pp_bytes that
+ * lies in it saves a copy.  It lives until the task returns; a task may call
+ * this several times.  Returns NULL with errno ENOMEM if there is not that much.
+ *
+ * Outside of a task it returns memory from malloc(), so that a task can be
+ * called as the ordinary function that it is.  Since 0.1.
+ */
+void *pp_reserve(size_t size) __attribute__((malloc));
+
+/* ---- Others ------------------------------------------------------------ */
+
+/*
+ * Describes what a function of this library returned, 0, -errno or PP_E...; for
+ * -errno in the words that fit a pool.  Never NULL; lives for ever.  Since 0.1.
+ */
+const char *pp_strerror(int code);
+
+/* The library's version, "0.1.0".  Since 0.1. */
+const char *pp_version(void);
+
+/* ---- What stands behind the macros ------------------------------------- */
+
+/* A timeout for pp_get_with() and its kin: wait for ever. */
+#define PP_FOREVER (__builtin_inf())
+
+struct pp_timeout_ {
+    double timeout;
+};
+
+static inline void pp_pool_free_scoped_(pp_pool **pool)
+{
+    pp_pool_free(*pool);
+}
+
+/* Without an argument: for ever.  With one, .timeout = x: x. */
+#define PP_TIMEOUT_(...)                                                                   \
+    (sizeof("" #__VA_ARGS__) > 1 ? ((struct pp_timeout_){ __VA_ARGS__ }).timeout : PP_FOREVER)
+
+/* True, or a compile-time error. */
+#define PP_ASSERT_(condition, text)                                                        \
+    (sizeof(struct {                                                                       \
+         _Static_assert(condition, text);                                                  \
+         char pp_ok_;                                                                      \
+     }) != 0)
+
+#define PP_SAME_(a, b) __builtin_types_compatible_p(a, b)
+
+/* The same type, but that char * serves as const char * */
+#define PP_FITS_(given, wanted)                                                            \
+    (PP_SAME_(given, wanted) || (PP_SAME_(given, char *) && PP_SAME_(wanted, const char *)))
+
+/* Statements that look at the types of an output (NULL passes) and of items. */
+#define PP_OUT_(typed, pp_out_)                                                            \
+    _Static_assert(PP_SAME_(__typeof__(*(pp_out_)), void) ||                               \
+                       PP_FITS_(__typeof__(*(pp_out_)), __typeof__(*(typed))),             \
+                   "the output is not of the task's result type");
+#define PP_ITEMS_(function, pp_items_)                                                     \
+    _Static_assert((int)function##_pp_nparams == 1,                                        \
+                   "pp_map() calls functions of one parameter: use pp_starmap()");         \
+    _Static_assert(PP_FITS_(__typeof__(*(pp_items_)), function##_pp_item),                 \
+                   "the items are not of the task's parameter type");
+#define PP_STAR_ITEMS_(function, pp_items_)                                                \
+    _Static_assert(PP_SAME_(__typeof__(*(pp_items_)), PP_ARGS(function)),                  \
+                   "the items of a starmap are of type PP_ARGS(function)");
+
+/* Evaluates an expression after these checks, and with doubtful conversions and
+   missing arguments as errors. */
+#ifdef __clang__
+#define PP_EXCESS_ _Pragma("GCC diagnostic error \"-Wexcess-initializers\"")
+#else
+#define PP_EXCESS_
+#endif
+#define PP_CHECKED_(type, checks, expression)                                              \
+    __extension__({                                                                        \
+        _Pragma("GCC diagnostic push")                                                     \
+        _Pragma("GCC diagnostic error \"-Wint-conversion\"")                               \
+        _Pragma("GCC diagnostic error \"-Wincompatible-pointer-types\"")                   \
+        _Pragma("GCC diagnostic error \"-Wmissing-field-initializers\"") PP_EXCESS_        \
+        checks type pp_value_ = (expression);                                              \
+        _Pragma("GCC diagnostic pop") pp_value_;                                           \
+    })
+
+#define PP_KIND_OF_(type)                                                                  \
+    _Generic((__typeof__(type) *)0,                                                        \
+        const char **: PP_STRING_,                                                         \
+        const char *const *: PP_STRING_,                                                   \
+        char **: PP_CHARS_,                                                                \
+        char *const *: PP_CHARS_,                                                          \
+        pp_bytes *: PP_BYTES_,                                                             \
+        const pp_bytes *: PP_BYTES_,                                                       \
+        default: PP_VALUE_)
+
+/* The type itself, or char for void. */
+#define PP_NONVOID_(type)                                                                  \
+    __typeof__(*_Generic((__typeof__(type) *)0, void *: (char *)0, default: (__typeof__(type) *)0))
+
+/* A task of n parameters.  What varies with n is made by the lists below. */
+#define PP_DEFINE_(n, result_type, function, item_, types_, members_, values_, ...)         \
+    _Static_assert(PP_SAME_(__typeof__(&function), __typeof__(result_type)(*) types_),      \
+                   "PP_TASK: the types differ from those of " #function "()");             \
+    _Static_assert((int)PP_KIND_OF_(result_type) != (int)PP_CHARS_,                        \
+                   "PP_TASK: return const char * for a string");                           \
+    PP_ARGS(function)                                                                      \
+    {                                                                                      \
+        members_                                                                           \
+    };                                                                                     \
+    typedef item_ function##_pp_item __attribute__((unused));                               \
+    enum { function##_pp_nparams = (n) };                                                  \
+    static void function##_pp_run(const void *pp_args_, void *pp_result_)                  \
+    {                                                                                      \
+        const PP_ARGS(function) *pp_a_ = (const PP_ARGS(function) *)pp_args_;              \
+        (void)pp_a_;                                                                       \
+        *(PP_NONVOID_(result_type) *)pp_result_ = __builtin_choose_expr(                   \
+            PP_SAME_(result_type, void), (function values_, (char)0), function values_);     \
+    }                                                                                      \
+    static const pp_task function##_pp_task __attribute__((unused)) = {                    \
+        .size = sizeof(pp_task),                                                           \
+        .name = #function,                                                                 \
+        .run = function##_pp_run,                                                          \
+        .args_size = (n) ? sizeof(PP_ARGS(function)) : 0,                                  \
+        .result_size =                                                                     \
+            PP_SAME_(result_type, void) ? 0 : sizeof(PP_NONVOID_(result_type)),            \
+        .result_kind = PP_KIND_OF_(result_type),                                           \
+        .nparams = (n),                                                                    \
+        .params = { __VA_ARGS__ },                                                              \
+    };                                                                                     \
+    union function##_pp_call {                                                             \
+        pp_call call;                                                                      \
+        __typeof__(result_type) *out;                                                      \
+    }
+
+#define PP_MEMBER_(f, t, n) __typeof__(t) n;
+#define PP_TYPE_(f, t, n) __typeof__(t)
+#define PP_VALUE_OF_(f, t, n) pp_a_->n
+#define PP_PARAM_(f, t, n)                                                                 \
+    { (unsigned)__builtin_offsetof(PP_ARGS(f), n) +                                        \
+          0 * (unsigned)PP_ASSERT_((int)PP_KIND_OF_(t) != (int)PP_CHARS_,                  \
+                                   "PP_TASK: char * is refused: const char * is a string"), \
+      (unsigned)PP_KIND_OF_(t) }
+
+#define PP_GLUE_(a, b) PP_GLUE2_(a, b)
+#define PP_GLUE2_(a, b) a##b
+
+/* The number of parameters from that of arguments, of which there are two each. */
+#define PP_COUNT_(...)                                                                     \
+    PP_COUNT2_(__VA_ARGS__, 12, odd, 11, odd, 10, odd, 9, odd, 8, odd, 7, odd, 6, odd, 5,  \
+               odd, 4, odd, 3, odd, 2, odd, 1, odd, 0)
+#define PP_COUNT2_(z, a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v, w, \
+                   x, count, ...)                                                          \
+    count
+
+#define PP_TASK_0(r, f) PP_DEFINE_(0, r, f, struct pp_none_, (void), , (), { 0, 0 })
+#define PP_TASKN_(n, r, f, t1, ...)                                                        \
+    PP_DEFINE_(n, r, f, __typeof__(t1), (PP_LIST##n##_(PP_TYPE_, f, t1, __VA_ARGS__)),     \
+               PP_EACH##n##_(PP_MEMBER_, f, t1, __VA_ARGS__),                              \
+               (PP_LIST##n##_(PP_VALUE_OF_, f, t1, __VA_ARGS__)),                          \
+               PP_LIST##n##_(PP_PARAM_, f, t1, __VA_ARGS__))
+#define PP_TASK_1(r, f, ...) PP_TASKN_(1, r, f, __VA_ARGS__)
+#define PP_TASK_2(r, f, ...) PP_TASKN_(2, r, f, __VA_ARGS__)
+#define PP_TASK_3(r, f, ...) PP_TASKN_(3, r, f, __VA_ARGS__)
+#define PP_TASK_4(r, f, ...) PP_TASKN_(4, r, f, __VA_ARGS__)
+#define PP_TASK_5(r, f, ...) PP_TASKN_(5, r, f, __VA_ARGS__)
+#define PP_TASK_6(r, f, ...) PP_TASKN_(6, r, f, __VA_ARGS__)
+#define PP_TASK_7(r, f, ...) PP_TASKN_(7, r, f, __VA_ARGS__)
+#define PP_TASK_8(r, f, ...) PP_TASKN_(8, r, f, __VA_ARGS__)
+#define PP_TASK_9(r, f, ...) PP_TASKN_(9, r, f, __VA_ARGS__)
+#define PP_TASK_10(r, f, ...) PP_TASKN_(10, r, f, __VA_ARGS__)
+#define PP_TASK_11(r, f, ...) PP_TASKN_(11, r, f, __VA_ARGS__)
+#define PP_TASK_12(r, f, ...) PP_TASKN_(12, r, f, __VA_ARGS__)
+#define PP_TASK_odd(...) _Static_assert(0, "PP_TASK: every parameter needs a type and a name")
+
+#define PP_EACH1_(M, f, t, n) M(f, t, n)
+#define PP_EACH2_(M, f, t, n, ...) M(f, t, n) PP_EACH1_(M, f, __VA_ARGS__)
+#define PP_EACH3_(M, f, t, n, ...) M(f, t, n) PP_EACH2_(M, f, __VA_ARGS__)
+#define PP_EACH4_(M, f, t, n, ...) M(f, t, n) PP_EACH3_(M, f, __VA_ARGS__)
+#define PP_EACH5_(M, f, t, n, ...) M(f, t, n) PP_EACH4_(M, f, __VA_ARGS__)
+#define PP_EACH6_(M, f, t, n, ...) M(f, t, n) PP_EACH5_(M, f, __VA_ARGS__)
+#define PP_EACH7_(M, f, t, n, ...) M(f, t, n) PP_EACH6_(M, f, __VA_ARGS__)
+#define PP_EACH8_(M, f, t, n, ...) M(f, t, n) PP_EACH7_(M, f, __VA_ARGS__)
+#define PP_EACH9_(M, f, t, n, ...) M(f, t, n) PP_EACH8_(M, f, __VA_ARGS__)
+#define PP_EACH10_(M, f, t, n, ...) M(f, t, n) PP_EACH9_(M, f, __VA_ARGS__)
+#define PP_EACH11_(M, f, t, n, ...) M(f, t, n) PP_EACH10_(M, f, __VA_ARGS__)
+#define PP_EACH12_(M, f, t, n, ...) M(f, t, n) PP_EACH11_(M, f, __VA_ARGS__)
+
+#define PP_LIST1_(M, f, t, n) M(f, t, n)
+#define PP_LIST2_(M, f, t, n, ...) M(f, t, n), PP_LIST1_(M, f, __VA_ARGS__)
+#define PP_LIST3_(M, f, t, n, ...) M(f, t, n), PP_LIST2_(M, f, __VA_ARGS__)
+#define PP_LIST4_(M, f, t, n, ...) M(f, t, n), PP_LIST3_(M, f, __VA_ARGS__)
+#define PP_LIST5_(M, f, t, n, ...) M(f, t, n), PP_LIST4_(M, f, __VA_ARGS__)
+#define PP_LIST6_(M, f, t, n, ...) M(f, t, n), PP_LIST5_(M, f, __VA_ARGS__)
+#define PP_LIST7_(M, f, t, n, ...) M(f, t, n), PP_LIST6_(M, f, __VA_ARGS__)
+#define PP_LIST8_(M, f, t, n, ...) M(f, t, n), PP_LIST7_(M, f, __VA_ARGS__)
+#define PP_LIST9_(M, f, t, n, ...) M(f, t, n), PP_LIST8_(M, f, __VA_ARGS__)
+#define PP_LIST10_(M, f, t, n, ...) M(f, t, n), PP_LIST9_(M, f, __VA_ARGS__)
+#define PP_LIST11_(M, f, t, n, ...) M(f, t, n), PP_LIST10_(M, f, __VA_ARGS__)
+#define PP_LIST12_(M, f, t, n, ...) M(f, t, n), PP_LIST11_(M, f, __VA_ARGS__)
+
+#ifdef __cplusplus
+}
+#endif
+#endif
