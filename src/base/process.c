@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+int ppi_pidfd_open(pid_t pid)
+{
+    long fd = syscall(SYS_pidfd_open, pid, 0);
+
+    return fd < 0 ? -errno : (int)fd; /* always close-on-exec */
+}
+
+bool ppi_pidfd_dead(int pidfd)
+{
+    struct pollfd fd = { .fd = pidfd, .events = POLLIN };
+
+    return poll(&fd, 1, 0) > 0;
+}
+
+/* Reads a file of /proc into text; the number of bytes, or -errno. */
+static ssize_t read_text(const char *path, char *text, size_t size)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t length = 0, got = 0;
+
+    if (fd < 0)
+        return -errno;
+    do {
+        length += got;
+        got = read(fd, text + length, size - 1 - (size_t)length);
+    } while (got > 0 || (got < 0 && errno == EINTR && (got = 0, true)));
+    text[length] = '\0';
+    close(fd);
+    return length;
+}
+
+bool ppi_single_threaded(void)
+{
+    char text[1024];
+    const char *line;
+
+    if (read_text("/proc/self/status", text, sizeof text) <= 0)
+        return false;
+    line = strstr(text, "\nThreads:");
+    return line && atoi(line + strlen("\nThreads:")) == 1;
+}
+
+pid_t ppi_fork_quiet(void)
+{
+    /* No flags and no exit signal: a copy of the process, and nobody is told. */
+    return (pid_t)syscall(SYS_clone, 0, NULL, NULL, NULL, NULL);
+}
+
+void ppi_reap_quiet(pid_t pid)
+{
+    while (waitpid(pid, NULL, __WALL) < 0 && errno == EINTR)
+        ;
+}
+
+int ppi_kill_children(void)
+{
+    char path[64], text[16384], *next, *end;
+    int count = 0;
+    ssize_t length;
+
+    snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)syscall(SYS_gettid));
+    length = read_text(path, text, sizeof text);
+    if (length < 0)
+        return (int)length;
+    for (next = text;; next = end, count++) {
+        long pid = strtol(next, &end, 10);
+
+        if (end == next)
+            return count;
+        kill((pid_t)pid, SIGKILL);
+    }
+}
+
+/* The value of a line of /proc/meminfo, in bytes; 0 when there is none. */
+static size_t meminfo(const char *text, const char *name)
+{
+    const char *line = strstr(text, name);
+
+    return line ? strtoull(line + strlen(name), NULL, 10) * 1024 : 0;
+}
+
+size_t ppi_memory_available(void)
+{
+    char text[8192];
+
+    if (read_text("/proc/meminfo", text, sizeof text) <= 0 || !strstr(text, "MemAvailable:"))
+        return SIZE_MAX;
+    return meminfo(text, "MemAvailable:") + meminfo(text, "SwapFree:");
+}

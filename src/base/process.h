@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/* Process calls that glibc 2.36 has no function for, or none that fits. */
+#ifndef PPI_BASE_PROCESS_H
+#define PPI_BASE_PROCESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+/* A close-on-exec descriptor of a process, readable when it is dead; or -errno. */
+int ppi_pidfd_open(pid_t pid);
+
+/* Whether a pidfd's process is dead. */
+bool ppi_pidfd_dead(int pidfd);
+
+/* Whether this process has one thread only; false when it cannot be known. */
+bool ppi_single_threaded(void);
+
+/*
+ * fork() without a SIGCHLD to the parent when the child ends, and without wait()
+ * and waitpid(-1, ...) in the parent ever seeing the child: it is reaped by
+ * ppi_reap_quiet() only.  The parent must have one thread: locks of libc are not
+ * looked after.
+ */
+pid_t ppi_fork_quiet(void);
+
+/* Waits for a child of either fork to die and reaps it, unless somebody else has. */
+void ppi_reap_quiet(pid_t pid);
+
+/*
+ * Sends SIGKILL to every child of this process, found in /proc, also to those
+ * that it has adopted.  Returns how many there were, -errno when it cannot know.
+ */
+int ppi_kill_children(void);
+
+/* The bytes that the machine could still give, SIZE_MAX when it cannot be known. */
+size_t ppi_memory_available(void);
+
+#endif
