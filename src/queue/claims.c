@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT */
+#include "queue/claims.h"
+
+#define STATE(word) ((enum ppi_claim_state)((word) >> 16 & 0xff))
+#define GENERATION(position) ((uint32_t)((position) / PPI_WINDOW + 1))
+
+uint64_t ppi_claim_word(uint64_t position, enum ppi_claim_state state, unsigned seat)
+{
+    return (uint64_t)GENERATION(position) << 32 | (uint64_t)state << 16 | (seat & 0xffff);
+}
+
+static _Atomic uint64_t *word_of(const struct ppi_queue *queue, uint64_t position)
+{
+    return &queue->claims->words[position % PPI_WINDOW];
+}
+
+static bool is_open(uint64_t position, uint64_t word)
+{
+    return word == ppi_claim_word(position, PPI_QUEUED, 0) ||
+           word == ppi_claim_word(position, PPI_REQUEUED, 0);
+}
+
+static _Atomic uint64_t *resume_of(const struct ppi_queue *queue, uint64_t position)
+{
+    return &queue->control->resume[position % PPI_WINDOW];
+}
+
+void ppi_claimer_init(struct ppi_claimer *claimer, struct ppi_queue *queue, unsigned seat)
+{
+    *claimer = (struct ppi_claimer){
+        .queue = queue, .index = seat, .seat = ppi_queue_seat(queue, seat)
+    };
+}
+
+void ppi_publish(struct ppi_queue *queue, uint64_t position)
+{
+    /* Both pair with the acquire loads of ppi_claim(): who sees the word or the
+       tail sees the slot. */
+    atomic_store_explicit(word_of(queue, position), ppi_claim_word(position, PPI_QUEUED, 0),
+                          memory_order_release);
+    atomic_store_explicit(&queue->shm->tail, position + 1, memory_order_release);
+}
+
+/*
+ * One try to take what the word at a position offers.  The intent comes first: the
+ * reap of a worker that dies right after the CAS must know where to look.
+ */
+static bool take(struct ppi_claimer *claimer, uint64_t position, uint64_t *first)
+{
+    struct ppi_queue *queue = claimer->queue;
+    _Atomic uint64_t *word = word_of(queue, position);
+    uint64_t seen = atomic_load_explicit(word, memory_order_acquire);
+    uint64_t mine = ppi_claim_word(position, PPI_CLAIMED, claimer->index);
+
+    if (!is_open(position, seen))
+        return false;
+    atomic_store_explicit(&claimer->seat->intent, position, memory_order_release);
+    if (!atomic_compare_exchange_strong_explicit(word, &seen, mine, memory_order_seq_cst,
+                                                 memory_order_relaxed))
+        return false;
+    *first = STATE(seen) == PPI_REQUEUED
+                 ? atomic_load_explicit(resume_of(queue, position), memory_order_acquire)
+                 : ppi_queue_slot(queue, position)->begin;
+    return true;
+}
+
+/* The position that a word speaks of. */
+static uint64_t position_of(uint64_t slot, uint64_t word)
+{
+    return ((word >> 32) - 1) * PPI_WINDOW + slot;
+}
+
+/* Looks at every word, whatever head says. */
+static bool take_any(struct ppi_claimer *claimer, uint64_t *position, uint64_t *first)
+{
+    for (uint64_t slot = 0; slot < PPI_WINDOW; slot++) {
+        uint64_t word = atomic_load_explicit(&claimer->queue->claims->words[slot],
+                                             memory_order_relaxed);
+
+        if (STATE(word) != PPI_QUEUED && STATE(word) != PPI_REQUEUED)
+            continue;
+        *position = position_of(slot, word);
+        if (take(claimer, *position, first))
+            return true;
+    }
+    return false;
+}
+
+/* Takes the first task from head on. */
+static bool take_next(struct ppi_claimer *claimer, uint64_t *position, uint64_t *first)
+{
+    struct ppi_claims_shm *claims = claimer->queue->claims;
+    uint64_t head = atomic_load_explicit(&claims->head, memory_order_acquire);
+    uint64_t tail = atomic_load_explicit(&claimer->queue->shm->tail, memory_order_acquire);
+    uint64_t next = head;
+    bool taken = false;
+
+    if (tail - head > 2 * PPI_WINDOW) { /* nonsense, or very late */
+        if (take_any(claimer, position, first))
+            return true;
+        next = tail;
+    }
+    while (next < tail && !taken) {
+        *position = next++;
+        taken = take(claimer, *position, first);
+    }
+    if (next != head) /* helps others; that it fails does no harm */
+        atomic_compare_exchange_strong_explicit(&claims->head, &head, next,
+                                                memory_order_acq_rel, memory_order_relaxed);
+    return taken;
+}
+
+bool ppi_claim(struct ppi_claimer *claimer, uint64_t *position, uint64_t *first)
+{
+    uint64_t requeues;
+
+    if (take_next(claimer, position, first))
+        return true;
+    /* Pairs with the release of ppi_requeue(): its word is there when its count is. */
+    requeues = atomic_load_explicit(&claimer->queue->control->requeues, memory_order_acquire);
+    if (requeues == claimer->requeues)
+        return false;
+    if (take_any(claimer, position, first))
+        return true;
+    claimer->requeues = requeues;
+    return false;
+}
+
+bool ppi_claimable(const struct ppi_claimer *claimer)
+{
+    const struct ppi_queue *queue = claimer->queue;
+    uint64_t head = atomic_load_explicit(&queue->claims->head, memory_order_acquire);
+    uint64_t tail = atomic_load_explicit(&queue->shm->tail, memory_order_acquire);
+
+    if (atomic_load_explicit(&queue->control->requeues, memory_order_acquire) !=
+        claimer->requeues)
+        return true;
+    if (tail - head > 2 * PPI_WINDOW)
+        return true;
+    for (; head < tail; head++)
+        if (is_open(head, atomic_load_explicit(word_of(queue, head), memory_order_acquire)))
+            return true;
+    return false;
+}
+
+bool ppi_claimed_by(const struct ppi_queue *queue, uint64_t position, unsigned seat)
+{
+    return atomic_load_explicit(word_of(queue, position), memory_order_acquire) ==
+           ppi_claim_word(position, PPI_CLAIMED, seat);
+}
+
+bool ppi_requeue(struct ppi_queue *queue, uint64_t position, unsigned seat, uint64_t item)
+{
+    uint64_t mine = ppi_claim_word(position, PPI_CLAIMED, seat);
+
+    if (!ppi_claimed_by(queue, position, seat))
+        return false;
+    atomic_store_explicit(resume_of(queue, position), item, memory_order_release);
+    if (!atomic_compare_exchange_strong(word_of(queue, position), &mine,
+                                        ppi_claim_word(position, PPI_REQUEUED, 0)))
+        return false;
+    atomic_fetch_add_explicit(&queue->control->requeues, 1, memory_order_release);
+    return true;
+}

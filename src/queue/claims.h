@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Claims: who may run what.
+ *
+ * Overview
+ *
+ * There is no queue of ids: the slots themselves are the ring.  The client gives
+ * each task the next position whose slot is free and skips those that are not
+ * (holes).  A slot's claim word is {generation, state, seat}:
+ *
+ *     QUEUED    at this generation's position, to be had by anyone
+ *     REQUEUED  the same, handed back by the supervisor after a death: it begins
+ *               at control.resume[slot]
+ *     CLAIMED   by the worker of this seat, and so it stays when the task is over:
+ *               only the client knows, and uses the slot again for a later position
+ *
+ * A worker walks the positions from head to tail and takes the first that it can
+ * by one CAS, which says at once that it is taken and by whom: a death between the
+ * two cannot happen.
+ *
+ * Why it is right
+ *
+ *  - Whoever reaches position p late finds a later generation in the word, and
+ *    passes on: a slot that is used again is never taken for what it was.
+ *  - head only ever moves over positions that were not QUEUED when looked at, and
+ *    never become so again: a task that is handed back is REQUEUED and found by the
+ *    count of requeues, not by head.  So head may be stale, and it may be garbage:
+ *    a worker that finds it out of all bounds looks at every word.
+ *  - Nothing here waits for anybody.
+ *
+ * src/queue/model checks it with a death at any step.
+ */
+#ifndef PPI_QUEUE_CLAIMS_H
+#define PPI_QUEUE_CLAIMS_H
+
+#include <stdbool.h>
+
+#include "queue/queue.h"
+
+enum ppi_claim_state { PPI_FREE, PPI_QUEUED, PPI_REQUEUED, PPI_CLAIMED };
+
+/* A claim word: generation << 32 | state << 16 | seat. */
+uint64_t ppi_claim_word(uint64_t position, enum ppi_claim_state state, unsigned seat);
+
+/* What a worker knows of the claims; private to it. */
+struct ppi_claimer {
+    struct ppi_queue *queue;
+    struct ppi_seat_shm *seat;
+    unsigned index;    /* of the seat */
+    uint64_t requeues; /* count up to which no REQUEUED task is left */
+};
+
+void ppi_claimer_init(struct ppi_claimer *claimer, struct ppi_queue *queue, unsigned seat);
+
+/* Client: makes the task in a filled slot claimable.  Positions only ever grow. */
+void ppi_publish(struct ppi_queue *queue, uint64_t position);
+
+/*
+ * Worker: takes a task, if there is one.  *first is the item that it begins at.
+ */
+bool ppi_claim(struct ppi_claimer *claimer, uint64_t *position, uint64_t *first);
+
+/* Worker: whether ppi_claim() would find something now. */
+bool ppi_claimable(const struct ppi_claimer *claimer);
+
+/* Whether this seat has claimed this position, and it is not used again yet. */
+bool ppi_claimed_by(const struct ppi_queue *queue, uint64_t position, unsigned seat);
+
+/*
+ * Supervisor: hands back a task that the dead worker of this seat had claimed; it
+ * goes on at item.  False if it had not.
+ */
+bool ppi_requeue(struct ppi_queue *queue, uint64_t position, unsigned seat, uint64_t item);
+
+#endif

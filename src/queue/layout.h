@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What lies in the segment: the parts of src/shm/segment.h, field by field.
+ *
+ * Each table gives per field who writes it, who reads it, the order that makes it
+ * right (naming the partner), and what holds when the writer has died.
+ *
+ * Words
+ *
+ *   position  a task's number, counted from 0 by the client.  Position p uses slot
+ *             p mod PPI_WINDOW in generation p / PPI_WINDOW + 1, so that a slot
+ *             that is used again is never taken for what it was.
+ *   seat      a worker's place: its own part of the segment.  A worker that
+ *             replaces another gets a seat that the client has emptied; the
+ *             incarnation counts its workers.
+ */
+#ifndef PPI_QUEUE_LAYOUT_H
+#define PPI_QUEUE_LAYOUT_H
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdint.h>
+
+#define PPI_MAGIC UINT64_C(0x6c6f6f70636f7270) /* "procpool" */
+#define PPI_LAYOUT 1
+
+#define PPI_LINE 64
+
+/* Tasks that can be in shared memory at a time; a power of two. */
+#define PPI_WINDOW UINT64_C(4096)
+
+/* Records that a worker can be ahead of the client; a power of two. */
+#define PPI_RECORDS UINT64_C(1024)
+
+/* The most workers, and the most seats: a seat is taken until the client has emptied it. */
+#define PPI_MAX_WORKERS 1024
+#define PPI_MAX_SEATS (2 * PPI_MAX_WORKERS + 64)
+
+#define PPI_MESSAGE_SIZE 1024 /* of pp_raise(), with the final zero */
+
+#define PPI_INLINE_ARGS 64 /* bytes of arguments that a slot itself has room for */
+#define PPI_INLINE_VALUE 16 /* bytes of a result that a record has room for */
+
+/*
+ * Task slot, in the queue part.
+ *
+ *   field   written by              read by              order          writer dead
+ *   all     client, before it       the claimer, the     relaxed;       pool ends
+ *           publishes the position  supervisor's reap    published by
+ *                                                        word and tail
+ *
+ * Nobody but the client writes, and it does not before the position has all of
+ * its outcomes: a claimer can read at leisure.
+ */
+struct ppi_slot_shm {
+    uint64_t begin, end;  /* items of the result; [0, 1) for a single call */
+    uint64_t run;         /* the task's function, an address */
+    uint64_t args;        /* offset in the segment of the first item's arguments */
+    uint32_t stride;      /* bytes from one item's arguments to the next's */
+    uint32_t result_size; /* per item; 0: nothing is handed back */
+    uint32_t result_kind; /* PP_VALUE_, PP_STRING_ or PP_BYTES_ */
+    _Alignas(PPI_LINE) unsigned char inline_args[PPI_INLINE_ARGS];
+};
+static_assert(sizeof(struct ppi_slot_shm) == 128, "two lines");
+
+/*
+ * What the client has taken from a seat, in the queue part.
+ *
+ *   field      written by          read by           order                      writer dead
+ *   taken      client's drain      worker's          release / acquire          pool ends
+ *                                  commit
+ *   bell       client's drain      worker, futex     after taken; with the      pool ends
+ *                                                    seat's wants_room both
+ *                                                    sides store, fence, look
+ *   released   client's drain,     supervisor        release / acquire          pool ends
+ *              after the death
+ *   condemned  client's drain      supervisor        release / acquire          pool ends
+ *
+ * released and condemned hold the incarnation that they are about: a late reader
+ * cannot take them for its successor's.
+ */
+struct ppi_ack_shm {
+    _Alignas(PPI_LINE) _Atomic uint64_t taken;
+    _Atomic uint32_t bell;
+    _Atomic uint32_t released;
+    _Atomic uint32_t condemned;
+};
+
+enum ppi_command {
+    PPI_STARTING,  /* pp_pool_new() has not returned yet: a failing worker fails the pool */
+    PPI_RUNNING,
+    PPI_FINISH,    /* workers that find nothing to do end; then the supervisor does */
+    PPI_TERMINATE, /* kill them */
+};
+
+/*
+ * The queue part; the argument arena follows it.
+ *
+ *   field    written by       read by              order                       writer dead
+ *   magic…   client, once     whoever attaches     before the first fork       -
+ *   tail     client's         worker's claim       release / acquire: all      pool ends
+ *            publish                               below it is published
+ *   command  client           supervisor, worker   release / acquire; then a   pool ends
+ *                                                  poke or the bell
+ */
+struct ppi_queue_shm {
+    uint64_t magic;
+    uint32_t layout;
+    uint32_t seats;
+    _Alignas(PPI_LINE) _Atomic uint64_t tail;
+    _Alignas(PPI_LINE) _Atomic uint32_t command;
+    struct ppi_ack_shm acks[PPI_MAX_SEATS];
+    struct ppi_slot_shm slots[PPI_WINDOW];
+};
+
+/*
+ * The claims part: all may write, by atomic operations only.
+ *
+ *   field         changed by                    meaning                    after a death
+ *   words[s]      client: publish; worker:      who may run what is in     CLAIMED by the dead:
+ *                 claim; supervisor: requeue    the slot                   the reap decides
+ *   head          worker's claim                a hint: all below it was   only a hint
+ *                                               claimed, or is found by
+ *                                               the requeue count
+ *   sleepers      its worker; reap clears       bit per seat: is asleep    cleared by the reap
+ *                                               or about to be
+ *   bell          whoever has work to offer     workers sleep on it        rung by the reap
+ *   waking        ring sets; woken worker       one wake-up is on its way  cleared by the reap
+ *                 clears
+ *   client_waits  client sets; waker clears     the client is asleep or    client is woken by
+ *                                               about to be                the reap
+ *   client_bell   whoever has a result          the client sleeps on it    rung by the reap
+ *
+ * Sleeping is Dekker's: the sleeper stores its flag, fences and looks for work;
+ * the other side stores the work, fences and looks for flags.  One of the two
+ * sees the other (see src/queue/wake.c; partners are named there).
+ */
+struct ppi_claims_shm {
+    _Alignas(PPI_LINE) _Atomic uint64_t head;
+    _Alignas(PPI_LINE) _Atomic uint32_t bell;
+    _Atomic uint32_t waking;
+    _Alignas(PPI_LINE) _Atomic uint32_t client_bell;
+    _Atomic uint32_t client_waits;
+    _Alignas(PPI_LINE) _Atomic uint64_t sleepers[(PPI_MAX_SEATS + 63) / 64];
+    _Alignas(PPI_LINE) _Atomic uint64_t words[PPI_WINDOW];
+};
+
+/* How an item, or a run of items, ended; and news. */
+enum ppi_outcome {
+    PPI_OK = 1,
+    PPI_RAISE,   /* payload: the message */
+    PPI_NO_ROOM, /* the result is larger than memory; payload_size says how large */
+    PPI_CRASH,   /* the supervisor's: code is the wait status, seat the dead one's */
+    PPI_DEATH,   /* the supervisor's, no outcome: this seat's worker is dead; position is
+                    its incarnation, first the tail of its records, payload its pid */
+};
+
+enum {
+    PPI_LAST = 1, /* the task is over: the commit of the whole */
+    PPI_NULL = 2, /* a string that is NULL */
+};
+
+/*
+ * A completion record: the outcome of items [first, first + count) of a task.  In
+ * a seat's ring and in the supervisor's.
+ *
+ *   field  written by          read by                 order              writer dead
+ *   all    the ring's owner,   client's drain; reap,   before its tail    what the tail
+ *          before the tail     after the death         moves (release)    covers is valid
+ *
+ * The client copies a record before it looks at it, and believes none of it.
+ */
+struct ppi_record_shm {
+    uint64_t position;
+    uint64_t first, count;
+    uint64_t payload; /* offset in the seat's outbox */
+    uint64_t payload_size;
+    int32_t code;
+    uint16_t seat; /* whose outbox the payload lies in */
+    uint8_t outcome;
+    uint8_t flags;
+    unsigned char value[PPI_INLINE_VALUE]; /* a payload of this size or less */
+};
+static_assert(sizeof(struct ppi_record_shm) == PPI_LINE, "one line");
+
+enum ppi_seat_state {
+    PPI_SEAT_STARTING, /* the initializer has not returned */
+    PPI_SEAT_FAILED,   /* it failed: code and message say how */
+    PPI_SEAT_READY,
+    PPI_SEAT_RETIRED,  /* ended as it should, after its last task or when told to */
+};
+
+/*
+ * A seat, written by its worker only; its outbox follows it.
+ *
+ *   field        read by                 order                          writer dead
+ *   tail         client's drain;         release / acquire: THE COMMIT  records below it
+ *                reap, after the death                                  are outcomes
+ *   wants_room   client's drain          stored, fence, then looks at   -
+ *                                        taken again
+ *   incarnation  client's drain; reap    release, after the others      an older one: the
+ *                                        were set at the start          rest is not its own
+ *   state        client at creation;     release / acquire              RETIRED and FAILED
+ *                reap                                                   are no crashes
+ *   intent       reap only               before the CAS of the claim    the claim word says
+ *                                                                       whether it came to it
+ *   runs         reap only               after item and outbox_at       differs from intent:
+ *                                                                       nothing was started
+ *   item         reap; progress          relaxed, after the result      this item was running
+ *   outbox_at    reap only               before runs                    where results of
+ *                                                                       [run_first, item) are
+ *   run_first    reap only               before item moves              see outbox_at
+ *
+ * The reap reads after waitid() has said that the worker is dead: all that it
+ * stored is there, in its program order, so compiler order is all that the last
+ * five need.
+ */
+struct ppi_seat_shm {
+    _Alignas(PPI_LINE) _Atomic uint64_t tail;
+    _Atomic uint32_t wants_room;
+    _Atomic uint32_t incarnation;
+    _Atomic uint32_t state;
+    int32_t code; /* of FAILED; message below */
+
+    _Alignas(PPI_LINE) _Atomic uint64_t intent;
+    _Atomic uint64_t runs;
+    _Atomic uint64_t item;
+    _Atomic uint64_t run_first;
+    _Atomic uint64_t outbox_at;
+
+    _Alignas(PPI_LINE) struct ppi_record_shm records[PPI_RECORDS];
+    char message[PPI_MESSAGE_SIZE];
+};
+
+/* What a worker's intent and runs are before the first. */
+#define PPI_NO_POSITION UINT64_MAX
+
+enum ppi_pool_state {
+    PPI_POOL_STARTING,
+    PPI_POOL_RUNNING, /* as many workers as were asked for have been forked */
+    PPI_POOL_BROKEN,  /* no more workers; failure says why */
+    PPI_POOL_STOPPED, /* all processes but the supervisor are gone, for good */
+};
+
+enum ppi_control_seat_state { PPI_EMPTY, PPI_LIVE, PPI_DEAD };
+
+/* What the supervisor says of a seat. */
+struct ppi_control_seat_shm {
+    _Atomic uint32_t state;
+    _Atomic uint32_t incarnation;
+    _Atomic int32_t pid;
+    _Atomic uint32_t stop; /* reserved for time limits and cancel */
+};
+
+/*
+ * The control part, written by the supervisor only.
+ *
+ *   field        read by                 order                            writer dead
+ *   life         client, futex           the kernel sets FUTEX_OWNER_DIED and wakes
+ *                                        when the supervisor dies (robust futex)
+ *   state        client                  release / acquire, then          life says so
+ *                                        client_bell
+ *   tail         client's drain          release / acquire                as a seat's
+ *   requeues     worker's claim, sleep   release / acquire: resume and    -
+ *                                        the word are set before
+ *   resume[s]    the claimer of a        before the word's CAS to         -
+ *                REQUEUED word           REQUEUED (acq_rel)
+ *   seats[w]     client, worker w        incarnation before state         pool ends
+ *   failure…     client                  before state                     -
+ */
+struct ppi_control_shm {
+    _Alignas(PPI_LINE) _Atomic uint32_t life;
+    _Atomic uint32_t state;
+    uint64_t robust_node[2]; /* the kernel's struct robust_list */
+    int32_t failure_status;  /* wait status, or 0 */
+    int32_t failure_code;    /* what the initializer returned, or -errno of the call that failed */
+    char failure[PPI_MESSAGE_SIZE];
+    _Alignas(PPI_LINE) _Atomic uint64_t tail;
+    _Alignas(PPI_LINE) _Atomic uint64_t requeues;
+    struct ppi_control_seat_shm seats[PPI_MAX_SEATS];
+    _Atomic uint64_t resume[PPI_WINDOW];
+    struct ppi_record_shm records[4 * PPI_MAX_SEATS];
+};
+
+/* A death leaves at most three records, and a seat at most one death. */
+#define PPI_CONTROL_RECORDS (4 * (uint64_t)PPI_MAX_SEATS)
+
+#endif

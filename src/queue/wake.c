@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+#include "queue/wake.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+
+static _Atomic uint64_t *sleepers_of(struct ppi_queue *queue, unsigned seat)
+{
+    return &queue->claims->sleepers[seat / 64];
+}
+
+static bool anybody_sleeps(const struct ppi_queue *queue)
+{
+    uint64_t sleepers = 0;
+
+    for (unsigned i = 0; i < (queue->seats + 63) / 64; i++)
+        sleepers |= atomic_load_explicit(&queue->claims->sleepers[i], memory_order_relaxed);
+    return sleepers != 0;
+}
+
+void ppi_ring(struct ppi_queue *queue)
+{
+    struct ppi_claims_shm *claims = queue->claims;
+
+    atomic_thread_fence(memory_order_seq_cst); /* partner: the fence in ppi_sleep() */
+    if (!anybody_sleeps(queue) ||
+        atomic_load_explicit(&claims->waking, memory_order_relaxed) ||
+        atomic_exchange(&claims->waking, 1))
+        return;
+    atomic_fetch_add(&claims->bell, 1);
+    /* Nobody there yet: who has announced its sleep finds the bell changed. */
+    if (queue->futex->wake(&claims->bell, 1) == 0)
+        atomic_store(&claims->waking, 0);
+}
+
+void ppi_pass_on(struct ppi_claimer *claimer)
+{
+    if (anybody_sleeps(claimer->queue) && ppi_claimable(claimer))
+        ppi_ring(claimer->queue);
+}
+
+static bool told_to_end(const struct ppi_queue *queue)
+{
+    return atomic_load_explicit(&queue->shm->command, memory_order_acquire) >= PPI_FINISH;
+}
+
+void ppi_sleep(struct ppi_claimer *claimer)
+{
+    struct ppi_queue *queue = claimer->queue;
+    struct ppi_claims_shm *claims = queue->claims;
+    uint64_t bit = UINT64_C(1) << claimer->index % 64;
+    uint32_t bell = atomic_load_explicit(&claims->bell, memory_order_acquire);
+
+    atomic_fetch_or(sleepers_of(queue, claimer->index), bit);
+    atomic_thread_fence(memory_order_seq_cst); /* partners: ppi_ring(), ppi_wake_all() */
+    if (!ppi_claimable(claimer) && !told_to_end(queue)) {
+        queue->futex->wait(&claims->bell, bell, UINT64_MAX);
+        atomic_fetch_and(sleepers_of(queue, claimer->index), ~bit);
+        atomic_store(&claims->waking, 0); /* it has arrived */
+        return;
+    }
+    atomic_fetch_and(sleepers_of(queue, claimer->index), ~bit);
+}
+
+void ppi_wake_client(struct ppi_queue *queue)
+{
+    struct ppi_claims_shm *claims = queue->claims;
+
+    atomic_thread_fence(memory_order_seq_cst); /* partner: ppi_client_announce() */
+    if (!atomic_load_explicit(&claims->client_waits, memory_order_relaxed) ||
+        !atomic_exchange(&claims->client_waits, 0))
+        return;
+    atomic_fetch_add(&claims->client_bell, 1);
+    queue->futex->wake(&claims->client_bell, PPI_ALL);
+}
+
+void ppi_wake_leader(struct ppi_queue *queue)
+{
+    atomic_fetch_add(&queue->claims->client_bell, 1);
+    queue->futex->wake(&queue->claims->client_bell, PPI_ALL);
+}
+
+void ppi_wake_all(struct ppi_queue *queue)
+{
+    struct ppi_claims_shm *claims = queue->claims;
+
+    atomic_store(&claims->waking, 0);
+    atomic_fetch_add(&claims->bell, 1);
+    queue->futex->wake(&claims->bell, PPI_ALL);
+    atomic_store(&claims->client_waits, 0);
+    ppi_wake_leader(queue);
+}
+
+void ppi_forget_sleeper(struct ppi_queue *queue, unsigned seat)
+{
+    atomic_fetch_and(sleepers_of(queue, seat), ~(UINT64_C(1) << seat % 64));
+}
+
+uint32_t ppi_client_announce(struct ppi_queue *queue)
+{
+    uint32_t bell = atomic_load_explicit(&queue->claims->client_bell, memory_order_acquire);
+
+    atomic_store(&queue->claims->client_waits, 1);
+    atomic_thread_fence(memory_order_seq_cst); /* partner: ppi_wake_client() */
+    return bell;
+}
+
+int ppi_client_sleep(struct ppi_queue *queue, uint32_t bell, uint64_t deadline_ns)
+{
+    uint32_t life = atomic_load_explicit(&queue->control->life, memory_order_acquire);
+
+    if (life & FUTEX_OWNER_DIED)
+        return -EAGAIN;
+    return queue->futex->wait_either(&queue->claims->client_bell, bell, &queue->control->life,
+                                     life, deadline_ns);
+}
+
+bool ppi_supervisor_died(const struct ppi_queue *queue)
+{
+    return atomic_load_explicit(&queue->control->life, memory_order_acquire) &
+           FUTEX_OWNER_DIED;
+}

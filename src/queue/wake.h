@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Sleeping and waking.
+ *
+ * A worker that finds nothing to do sleeps on the bell; the client, when there is
+ * no record to take in, on its own.  Each sleep is announced first, in a flag, and
+ * whoever brings something looks at the flag afterwards: both fence in between, so
+ * that one of the two sees the other.  No call of the kernel is made while nobody
+ * sleeps.
+ *
+ * At most one wake-up of a worker is on its way at a time (waking): the worker
+ * that it reaches takes a task and passes it on if it leaves others.  That is
+ * several times faster than a wake-up per task.
+ *
+ * A worker that is killed takes its wake-up with it, which is why the supervisor
+ * calls ppi_wake_all() after every death, whatever it found.
+ */
+#ifndef PPI_QUEUE_WAKE_H
+#define PPI_QUEUE_WAKE_H
+
+#include <stdbool.h>
+
+#include "queue/claims.h"
+
+/* After a task was published, or left behind by a claim: wakes a worker if one sleeps. */
+void ppi_ring(struct ppi_queue *queue);
+
+/* Worker: after a claim, passes the wake-up on if it leaves work and somebody sleeps. */
+void ppi_pass_on(struct ppi_claimer *claimer);
+
+/* Worker: sleeps until there may be something to do.  Returns at once if there is. */
+void ppi_sleep(struct ppi_claimer *claimer);
+
+/* After a record was committed: wakes the client if it sleeps. */
+void ppi_wake_client(struct ppi_queue *queue);
+
+/* Client: wakes its own thread that sleeps, or is about to. */
+void ppi_wake_leader(struct ppi_queue *queue);
+
+/* Whatever may have been missed: everybody looks again.  A dead worker's flag is cleared. */
+void ppi_wake_all(struct ppi_queue *queue);
+void ppi_forget_sleeper(struct ppi_queue *queue, unsigned seat);
+
+/*
+ * Client: announces that it will sleep.  What it then finds by looking once more
+ * it must deal with instead; otherwise it sleeps, with what this returned, until
+ * something happens, the supervisor dies or the deadline.  0 or -ETIMEDOUT, -EINTR,
+ * -EAGAIN.
+ */
+uint32_t ppi_client_announce(struct ppi_queue *queue);
+int ppi_client_sleep(struct ppi_queue *queue, uint32_t bell, uint64_t deadline_ns);
+
+/* Whether the supervisor has died, from what the kernel wrote into its life word. */
+bool ppi_supervisor_died(const struct ppi_queue *queue);
+
+#endif
