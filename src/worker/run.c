@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Running a task and committing what becomes of it.
+ *
+ * A task is a chunk of items; a single call is a chunk of one.  Results of a fixed
+ * size are gathered in runs: an array in the outbox, then one record for the whole
+ * run.  Strings and bytes are committed item by item.  An item that raises ends the
+ * run before it.
+ *
+ * The seat says at any moment how far things are, for the reap of a worker that
+ * dies: item is stored after an item's result, and a run's place before its first.
+ */
+#include <stdio.h>
+#include <stdio_ext.h>
+#include <string.h>
+
+#include "worker/worker.h"
+
+/* The most bytes of results in a run: few enough to stay in a cache. */
+#define RUN_BYTES ((size_t)128 << 10)
+
+static void note(_Atomic uint64_t *field, uint64_t value)
+{
+    atomic_store_explicit(field, value, memory_order_relaxed);
+    atomic_signal_fence(memory_order_seq_cst); /* see struct ppi_seat_shm */
+}
+
+static void note_item(struct ppi_worker *worker, uint64_t item)
+{
+    worker->item = item;
+    note(&worker->seat.shm->item, item);
+}
+
+static const void *arguments_of(const struct ppi_worker *worker, uint64_t item)
+{
+    return worker->seat.queue->segment.base + worker->slot->args +
+           (item - worker->slot->begin) * worker->slot->stride;
+}
+
+/* What the task has printed is there when its outcome is. */
+static void flush_output(void)
+{
+    if (__fpending(stdout) > 0)
+        fflush(stdout);
+}
+
+/* Commits items [first, first + count) with this payload, and frees its room after it. */
+static void commit(struct ppi_worker *worker, struct ppi_record_shm *record, uint64_t first,
+                   uint64_t count, const void *payload, size_t size)
+{
+    record->position = worker->position;
+    record->first = first;
+    record->count = count;
+    record->seat = (uint16_t)worker->seat.index;
+    record->payload_size = size;
+    if (size <= PPI_INLINE_VALUE)
+        memcpy(record->value, payload ? payload : "", payload ? size : 0);
+    else
+        record->payload = ppi_seat_offset(&worker->seat, payload);
+    if (first + count == worker->slot->end) {
+        record->flags |= PPI_LAST;
+        flush_output();
+    }
+    worker->activity = PPI_BETWEEN;
+    ppi_seat_commit(&worker->seat, record, ppi_outbox_mark(&worker->seat.outbox));
+    worker->activity = PPI_IN_TASK;
+}
+
+/* A payload that lies in the outbox: where it is, or copied there.  NULL: no room. */
+static const void *in_outbox(struct ppi_worker *worker, const void *data, size_t size)
+{
+    const struct ppi_outbox *outbox = &worker->seat.outbox;
+    uintptr_t at = (uintptr_t)data, base = (uintptr_t)outbox->base;
+    void *copy;
+
+    if (size <= PPI_INLINE_VALUE ||
+        (at >= base && at - base < outbox->highest && size <= outbox->highest - (at - base)))
+        return data;
+    copy = ppi_seat_alloc(&worker->seat, size);
+    if (copy)
+        memcpy(copy, data, size);
+    return copy;
+}
+
+static void commit_no_room(struct ppi_worker *worker, uint64_t size)
+{
+    struct ppi_record_shm record = { .outcome = PPI_NO_ROOM };
+
+    commit(worker, &record, worker->item, 1, &size, sizeof size);
+    note_item(worker, worker->item + 1);
+}
+
+/* Calls the function for a string or bytes and commits that. */
+static void run_variable(struct ppi_worker *worker)
+{
+    const struct ppi_slot_shm *slot = worker->slot;
+    struct ppi_record_shm record = { .outcome = PPI_OK };
+    union {
+        const char *string;
+        pp_bytes bytes;
+    } value = { .bytes = { NULL, 0 } };
+    const void *data;
+    size_t size;
+
+    ((void (*)(const void *, void *))slot->run)(arguments_of(worker, worker->item), &value);
+    if (slot->result_kind == PP_STRING_) {
+        data = value.string;
+        size = data ? strlen(data) + 1 : 0;
+        record.flags = data ? 0 : PPI_NULL;
+    } else {
+        data = value.bytes.data;
+        size = value.bytes.size;
+    }
+    data = size > 0 ? in_outbox(worker, data, size) : NULL;
+    if (size > 0 && !data) {
+        commit_no_room(worker, size);
+        return;
+    }
+    commit(worker, &record, worker->item, 1, data, size);
+    note_item(worker, worker->item + 1);
+}
+
+/* Makes room for the results of the items that come next. */
+static bool begin_run(struct ppi_worker *worker)
+{
+    size_t size = worker->slot->result_size, count = worker->stop - worker->item;
+
+    if (size > 0 && count > 1 && count > RUN_BYTES / size)
+        count = RUN_BYTES / size > 0 ? RUN_BYTES / size : 1;
+    worker->out = count == 1 && size <= PPI_INLINE_VALUE ? (char *)worker->value
+                  : size == 0                            ? NULL
+                  : ppi_seat_alloc(&worker->seat, count * size);
+    if (!worker->out && size > 0)
+        return false;
+    worker->run_first = worker->item;
+    worker->run_end = worker->item + count;
+    if (worker->out && worker->out != (char *)worker->value)
+        note(&worker->seat.shm->outbox_at, ppi_seat_offset(&worker->seat, worker->out));
+    note(&worker->seat.shm->run_first, worker->run_first);
+    return true;
+}
+
+/* Commits what the run has done until now. */
+static void commit_run(struct ppi_worker *worker)
+{
+    struct ppi_record_shm record = { .outcome = PPI_OK };
+    uint64_t count = worker->item - worker->run_first;
+    size_t size = count * worker->slot->result_size;
+
+    if (worker->out && worker->out != (char *)worker->value)
+        ppi_outbox_trim(&worker->seat.outbox, worker->out, size);
+    if (count == 0)
+        return;
+    commit(worker, &record, worker->run_first, count, worker->out, size);
+    worker->run_first = worker->item;
+}
+
+/*
+ * One small result goes into the record itself, so that it does not count as done
+ * before it is committed.
+ */
+static void run_inline(struct ppi_worker *worker)
+{
+    const struct ppi_slot_shm *slot = worker->slot;
+    struct ppi_record_shm record = { .outcome = PPI_OK };
+
+    ((void (*)(const void *, void *))slot->run)(arguments_of(worker, worker->item),
+                                                worker->value);
+    commit(worker, &record, worker->item, 1, worker->value, slot->result_size);
+    note_item(worker, worker->item + 1);
+    worker->run_first = worker->item;
+}
+
+static void run_fixed(struct ppi_worker *worker)
+{
+    const struct ppi_slot_shm *slot = worker->slot;
+    void (*run)(const void *, void *) = (void (*)(const void *, void *))slot->run;
+    const char *arguments;
+    char nothing[sizeof(void *)]; /* what a void function "returns" */
+    char *out;
+
+    if (!begin_run(worker)) {
+        commit_no_room(worker, slot->result_size);
+        return;
+    }
+    if (worker->out == (char *)worker->value) {
+        run_inline(worker);
+        return;
+    }
+    arguments = arguments_of(worker, worker->item);
+    for (out = worker->out ? worker->out : nothing; worker->item < worker->run_end;
+         out += slot->result_size, arguments += slot->stride) {
+        run(arguments, out);
+        note_item(worker, worker->item + 1);
+    }
+    commit_run(worker);
+}
+
+/* The item called pp_raise(): what was done before it counts, and then this. */
+static void commit_raise(struct ppi_worker *worker)
+{
+    struct ppi_record_shm record = { .outcome = PPI_RAISE, .code = worker->code };
+    size_t size = strlen(worker->message) + 1;
+    const void *message;
+
+    if (worker->slot->result_kind == PP_VALUE_)
+        commit_run(worker);
+    message = in_outbox(worker, worker->message, size);
+    if (!message) { /* better short than lost */
+        message = worker->message;
+        worker->message[PPI_INLINE_VALUE - 1] = '\0';
+        size = PPI_INLINE_VALUE;
+    }
+    commit(worker, &record, worker->item, 1, message, size);
+    note_item(worker, worker->item + 1);
+    worker->run_first = worker->item;
+}
+
+void ppi_run_task(struct ppi_worker *worker, uint64_t position, uint64_t first)
+{
+    struct ppi_seat_shm *seat = worker->seat.shm;
+
+    worker->slot = ppi_queue_slot(worker->seat.queue, position);
+    worker->position = position;
+    worker->run_first = first;
+    worker->out = NULL;
+    worker->stop = worker->slot->end;
+    if (worker->limited && worker->stop - first > worker->left)
+        worker->stop = first + worker->left;
+    note(&seat->run_first, first);
+    note_item(worker, first);
+    note(&seat->runs, position); /* from here on it runs: a death costs the item */
+    worker->activity = PPI_IN_TASK;
+    if (setjmp(worker->raised))
+        commit_raise(worker);
+    while (worker->item < worker->stop)
+        if (worker->slot->result_kind == PP_VALUE_)
+            run_fixed(worker);
+        else
+            run_variable(worker);
+    worker->activity = PPI_BETWEEN;
+    worker->left -= worker->item - first;
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/* What a task can call. */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/public.h"
+#include "worker/worker.h"
+
+_Thread_local struct ppi_worker *ppi_current_worker;
+
+/* The worker whose task, or initializer, is calling; NULL elsewhere. */
+static struct ppi_worker *calling_worker(void)
+{
+    struct ppi_worker *worker = ppi_current_worker;
+
+    return worker && worker->activity != PPI_BETWEEN && worker->pid == getpid() ? worker
+                                                                                : NULL;
+}
+
+PPI_PUBLIC void pp_raise(int code, const char *format, ...)
+{
+    struct ppi_worker *worker = calling_worker();
+    char text[PPI_MESSAGE_SIZE];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    if (!worker) {
+        dprintf(STDERR_FILENO, "procpool: pp_raise() outside of a task: %s\n", text);
+        abort();
+    }
+    worker->code = code;
+    memcpy(worker->message, text, sizeof text);
+    longjmp(worker->raised, 1);
+}
+
+PPI_PUBLIC void *pp_reserve(size_t size)
+{
+    struct ppi_worker *worker = calling_worker();
+    void *block;
+
+    if (!worker || worker->activity != PPI_IN_TASK)
+        return malloc(size ? size : 1);
+    block = ppi_seat_alloc(&worker->seat, size);
+    if (!block)
+        errno = ENOMEM;
+    return block;
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PPI_WORKER_WORKER_H
+#define PPI_WORKER_WORKER_H
+
+#include <procpool.h>
+#include <setjmp.h>
+#include <stdbool.h>
+
+#include "queue/claims.h"
+#include "queue/heritage.h"
+#include "queue/seat.h"
+
+/* What a worker is doing: decides where pp_raise() goes to. */
+enum ppi_activity { PPI_BETWEEN, PPI_INITIALIZING, PPI_IN_TASK };
+
+/* A worker; private to it. */
+struct ppi_worker {
+    struct ppi_seat seat;
+    struct ppi_claimer claimer;
+    pid_t pid; /* a child that a task forks is not a worker */
+    bool limited;
+    uint64_t left; /* items until it retires, if limited */
+
+    /* The running task.  Items [run_first, item) are done, and neither committed
+       nor counted; their results lie at out. */
+    const struct ppi_slot_shm *slot;
+    uint64_t position;
+    uint64_t item;
+    uint64_t stop; /* before the end of the chunk when the worker retires there */
+    uint64_t run_first, run_end;
+    char *out;
+    _Alignas(16) unsigned char value[PPI_INLINE_VALUE]; /* out for a single small result */
+
+    enum ppi_activity activity;
+    jmp_buf raised;
+    int code;
+    char message[PPI_MESSAGE_SIZE];
+};
+
+/* The worker that this thread is, or NULL. */
+extern _Thread_local struct ppi_worker *ppi_current_worker;
+
+/* Binds a worker to its seat; does not run anything yet. */
+void ppi_worker_init(struct ppi_worker *worker, struct ppi_queue *queue, unsigned seat,
+                     uint32_t incarnation, uint64_t max_items);
+
+/* Runs tasks until the worker is to retire.  Tests call it in a thread. */
+void ppi_worker_loop(struct ppi_worker *worker);
+
+/* Runs a claimed task from item first on, and commits its outcomes. */
+void ppi_run_task(struct ppi_worker *worker, uint64_t position, uint64_t first);
+
+#endif
