@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * When to give up: workers that die of themselves and not of a task.
+ *
+ * A death in a task costs an item, so that there cannot be more of them than items.
+ * Others (in the initializer, while idle) could go on for ever: at most max(8, 2n)
+ * of them in ten seconds, and at most three in a row that never became ready.
+ */
+#ifndef PPI_SUPERVISOR_LIMIT_H
+#define PPI_SUPERVISOR_LIMIT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "queue/layout.h"
+
+#define PPI_LIMIT_IN_ROW 3
+
+struct ppi_limit {
+    unsigned most;                             /* in ten seconds */
+    unsigned next;                             /* place in the ring of times */
+    uint64_t times_ns[2 * PPI_MAX_WORKERS];
+    unsigned in_row;
+};
+
+void ppi_limit_init(struct ppi_limit *limit, unsigned workers);
+
+/* Counts a death outside of any task; false when it was one too many. */
+bool ppi_limit_allows(struct ppi_limit *limit, uint64_t now_ns, bool was_ready);
+
+/* A worker became ready, or died of a task: what came before was no series. */
+void ppi_limit_relax(struct ppi_limit *limit);
+
+#endif

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a dead worker leaves behind.
+ *
+ * Everything here happens after waitid() has said that the worker is dead, so that
+ * its seat cannot change any more.  What it wrote is judged, not believed: an index
+ * that makes no sense counts as if it had not been written.  The exit status says
+ * nothing of whether a task was lost; the seat does.
+ */
+#include <procpool.h>
+#include <string.h>
+
+#include "queue/wake.h"
+#include "supervisor/supervisor.h"
+
+/* The dead worker, its task, and how far that came: items of [first, end). */
+struct remains {
+    unsigned seat;
+    int status;
+    pid_t pid;
+    const struct ppi_seat_shm *shm;
+    const struct ppi_slot_shm *slot;
+    bool seated; /* the worker came as far as making the seat its own */
+    uint64_t position;
+    uint64_t committed; /* items below have a record of the worker's */
+    uint64_t done;      /* items below are done; their results lie in the outbox */
+};
+
+static uint64_t load(const _Atomic uint64_t *field)
+{
+    return atomic_load_explicit(field, memory_order_acquire);
+}
+
+static void post(struct ppi_supervisor *supervisor, const struct ppi_record_shm *record)
+{
+    struct ppi_control_shm *control = supervisor->queue.control;
+
+    control->records[supervisor->tail % PPI_CONTROL_RECORDS] = *record;
+    supervisor->tail++;
+    atomic_store_explicit(&control->tail, supervisor->tail, memory_order_release);
+}
+
+/* The item at which the dead worker began with this task. */
+static uint64_t first_of(const struct ppi_supervisor *supervisor, const struct remains *remains)
+{
+    uint64_t slot = remains->position % PPI_WINDOW;
+
+    return supervisor->resumed[slot] == remains->position
+               ? load(&supervisor->queue.control->resume[slot])
+               : remains->slot->begin;
+}
+
+/* The worker's last record, if it is about this task; whether it ends it. */
+static bool last_commit(const struct remains *remains, uint64_t *committed)
+{
+    uint64_t tail = load(&remains->shm->tail);
+    const struct ppi_record_shm *last = &remains->shm->records[(tail - 1) % PPI_RECORDS];
+
+    if (tail == 0 || last->position != remains->position)
+        return false;
+    if (last->first >= *committed && last->first < remains->slot->end &&
+        last->count <= remains->slot->end - last->first)
+        *committed = last->first + last->count;
+    return (last->flags & PPI_LAST) != 0;
+}
+
+/*
+ * Finds the task that the worker had claimed and not completed; false if there is
+ * none.
+ */
+static bool find_task(const struct ppi_supervisor *supervisor, struct remains *remains)
+{
+    const struct ppi_queue *queue = &supervisor->queue;
+    uint64_t item;
+
+    remains->position = load(&remains->shm->intent);
+    if (!remains->seated || remains->position == PPI_NO_POSITION ||
+        !ppi_claimed_by(queue, remains->position, remains->seat))
+        return false;
+    remains->slot = ppi_queue_slot(queue, remains->position);
+    remains->committed = first_of(supervisor, remains);
+    if (last_commit(remains, &remains->committed))
+        return false;
+    remains->done = remains->committed;
+    item = load(&remains->shm->item);
+    if (load(&remains->shm->runs) == remains->position && item > remains->done &&
+        item <= remains->slot->end && remains->slot->result_kind == PP_VALUE_)
+        remains->done = item;
+    return true;
+}
+
+/* Items were done whose record was not written yet: this is it. */
+static void record_done(struct ppi_supervisor *supervisor, struct remains *remains)
+{
+    uint64_t count = remains->done - remains->committed;
+    uint64_t run_first = load(&remains->shm->run_first), size = remains->slot->result_size;
+    uint64_t at = load(&remains->shm->outbox_at) + (remains->committed - run_first) * size;
+    struct ppi_record_shm record = {
+        .position = remains->position,
+        .first = remains->committed,
+        .count = count,
+        .payload = at,
+        .payload_size = count * size,
+        .seat = (uint16_t)remains->seat,
+        .outcome = PPI_OK,
+        .flags = remains->done == remains->slot->end ? PPI_LAST : 0,
+    };
+
+    if (count == 0)
+        return;
+    if (size > 0 && (run_first > remains->committed || at > supervisor->queue.outbox_size ||
+                     record.payload_size > supervisor->queue.outbox_size - at)) {
+        remains->done = remains->committed; /* nonsense: they were not done, then */
+        return;
+    }
+    if (record.payload_size <= PPI_INLINE_VALUE)
+        memcpy(record.value, ppi_queue_outbox(&supervisor->queue, remains->seat) + at,
+               record.payload_size);
+    post(supervisor, &record);
+}
+
+/* The item that was running ends as crashed. */
+static void record_crash(struct ppi_supervisor *supervisor, const struct remains *remains)
+{
+    struct ppi_record_shm record = {
+        .position = remains->position,
+        .first = remains->done,
+        .count = 1,
+        .payload = (uint64_t)remains->pid,
+        .code = remains->status,
+        .seat = (uint16_t)remains->seat,
+        .outcome = PPI_CRASH,
+        .flags = remains->done + 1 == remains->slot->end ? PPI_LAST : 0,
+    };
+
+    post(supervisor, &record);
+}
+
+static void hand_back(struct ppi_supervisor *supervisor, const struct remains *remains,
+                      uint64_t item)
+{
+    supervisor->resumed[remains->position % PPI_WINDOW] = remains->position;
+    ppi_requeue(&supervisor->queue, remains->position, remains->seat, item);
+}
+
+/* Ends or hands back what the worker had claimed; whether that cost an item. */
+static bool settle(struct ppi_supervisor *supervisor, struct remains *remains)
+{
+    bool retired = atomic_load_explicit(&remains->shm->state, memory_order_acquire) ==
+                   PPI_SEAT_RETIRED;
+    uint64_t end;
+
+    if (!find_task(supervisor, remains))
+        return false;
+    end = remains->slot->end;
+    if (load(&remains->shm->runs) != remains->position || (retired && remains->status == 0)) {
+        /* Not begun, or left in good order: nothing was lost. */
+        hand_back(supervisor, remains, remains->committed);
+        return false;
+    }
+    record_done(supervisor, remains);
+    if (remains->done == end)
+        return false;
+    record_crash(supervisor, remains);
+    if (remains->done + 1 < end)
+        hand_back(supervisor, remains, remains->done + 1);
+    return true;
+}
+
+bool ppi_seated(const struct ppi_supervisor *supervisor, unsigned seat)
+{
+    const struct ppi_seat_shm *shm = ppi_queue_seat(&supervisor->queue, seat);
+
+    return atomic_load_explicit(&shm->incarnation, memory_order_acquire) ==
+           supervisor->places[seat].incarnation;
+}
+
+static void record_death(struct ppi_supervisor *supervisor, const struct remains *remains)
+{
+    struct ppi_record_shm record = {
+        .position = supervisor->places[remains->seat].incarnation,
+        .first = load(remains->seated ? &remains->shm->tail
+                                      : &supervisor->queue.shm->acks[remains->seat].taken),
+        .payload = (uint64_t)remains->pid,
+        .code = remains->status,
+        .seat = (uint16_t)remains->seat,
+        .outcome = PPI_DEATH,
+    };
+
+    post(supervisor, &record);
+}
+
+bool ppi_reap_worker(struct ppi_supervisor *supervisor, unsigned seat, int status)
+{
+    struct ppi_place *place = &supervisor->places[seat];
+    struct remains remains = {
+        .seat = seat,
+        .status = status,
+        .pid = place->pid,
+        .shm = ppi_queue_seat(&supervisor->queue, seat),
+        .seated = ppi_seated(supervisor, seat),
+    };
+    bool cost = settle(supervisor, &remains);
+
+    record_death(supervisor, &remains);
+    place->pid = 0;
+    supervisor->alive--;
+    atomic_store_explicit(&supervisor->queue.control->seats[seat].state, PPI_DEAD,
+                          memory_order_release);
+    ppi_forget_sleeper(&supervisor->queue, seat);
+    ppi_wake_all(&supervisor->queue);
+    return cost;
+}
+
+int ppi_find_seat(const struct ppi_supervisor *supervisor, pid_t pid)
+{
+    for (unsigned seat = 0; seat < supervisor->queue.seats; seat++)
+        if (supervisor->places[seat].pid == pid)
+            return (int)seat;
+    return -1;
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PPI_SUPERVISOR_SUPERVISOR_H
+#define PPI_SUPERVISOR_SUPERVISOR_H
+
+#include <signal.h>
+#include <stdbool.h>
+
+#include "queue/claims.h"
+#include "queue/heritage.h"
+#include "supervisor/limit.h"
+
+/* A seat as the supervisor knows it; private to it. */
+struct ppi_place {
+    pid_t pid; /* of the living worker, or 0 */
+    uint32_t incarnation;
+    bool used; /* until the client has released this incarnation */
+};
+
+struct ppi_supervisor {
+    const struct ppi_heritage *heritage;
+    struct ppi_queue queue;
+    struct ppi_place places[PPI_MAX_SEATS];
+    uint64_t resumed[PPI_WINDOW]; /* the position that resume[] of each slot is about */
+    uint64_t tail;                /* of the own records */
+    unsigned wanted, alive;       /* workers */
+    bool ending;                  /* no more replacements */
+    struct ppi_limit limit;
+    uint64_t retry_at_ns; /* when forking failed; PPI_NEVER otherwise */
+    uint64_t backoff_ns;
+    uint64_t none_since_ns; /* since when there is no worker, for want of a fork */
+};
+
+/* ---- spawn.c: from nothing to a worker ---- */
+
+/* Starts a worker; 0, -EBUSY while every seat waits for the client, or -errno of fork(). */
+int ppi_spawn_worker(struct ppi_supervisor *supervisor);
+
+/* ---- reap.c: from a death to its consequences ---- */
+
+/*
+ * Judges what a dead worker leaves behind: records what it had done and what its
+ * death cost, hands back the rest, tells everybody.  Returns whether the death cost
+ * an item, or was none: as opposed to one that happened outside of any task.
+ */
+bool ppi_reap_worker(struct ppi_supervisor *supervisor, unsigned seat, int status);
+
+/* Whether the worker came as far as making its seat its own. */
+bool ppi_seated(const struct ppi_supervisor *supervisor, unsigned seat);
+
+/* The seat of a process, or -1. */
+int ppi_find_seat(const struct ppi_supervisor *supervisor, pid_t pid);
+
+#endif
