@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/* Callbacks, and the thread that runs them when nobody else does. */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/public.h"
+#include "client/client.h"
+
+bool ppi_in_callback(const pp_pool *pool)
+{
+    return pool->calling && pthread_equal(pool->caller, pthread_self());
+}
+
+/* Runs one callback, without the lock. */
+static void run_callback(pp_pool *pool, pp_result *result)
+{
+    pp_callback *callback =
+        ppi_first_failure(result) ? result->error_callback : result->callback;
+
+    ppi_list_remove(&result->waiting);
+    pool->calling = true;
+    pool->caller = pthread_self();
+    pool->called = result;
+    pool->free_called = false;
+    pthread_mutex_unlock(&pool->lock);
+    callback(result, result->user);
+    pthread_mutex_lock(&pool->lock);
+    pool->calling = false;
+    pool->called = NULL;
+    result->state = PPI_THERE;
+    if (pool->free_called)
+        ppi_result_destroy(result);
+    ppi_notify(pool);
+}
+
+int ppi_run_callbacks(pp_pool *pool)
+{
+    int count = 0;
+
+    while (!ppi_list_empty(&pool->due) && !pool->calling) {
+        run_callback(pool, PPI_FIRST(&pool->due, pp_result, waiting));
+        count++;
+    }
+    return count;
+}
+
+/* ---- The service thread ---- */
+
+static bool has_callback_to_run(void *what)
+{
+    pp_pool *pool = what;
+
+    return pool->stop_serving || !ppi_list_empty(&pool->due);
+}
+
+static void *serve(void *what)
+{
+    pp_pool *pool = what;
+
+    pthread_mutex_lock(&pool->lock);
+    while (!pool->stop_serving) {
+        /* With nothing open there is nothing that could come: it sleeps as a follower. */
+        ppi_wait_until(pool, has_callback_to_run, pool, PPI_NEVER);
+        ppi_run_callbacks(pool);
+    }
+    pthread_mutex_unlock(&pool->lock);
+    return NULL;
+}
+
+int ppi_serve(pp_pool *pool)
+{
+    sigset_t all, before;
+    int error;
+
+    if (pool->served || pool->mode == PP_CALLBACKS_POLL)
+        return 0;
+    sigfillset(&all); /* signals are for the program's own threads */
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    error = pthread_create(&pool->service, NULL, serve, pool);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pool->served = error == 0;
+    return -error;
+}
+
+void ppi_stop_serving(pp_pool *pool)
+{
+    bool served;
+
+    pthread_mutex_lock(&pool->lock);
+    served = pool->served;
+    pool->stop_serving = true;
+    pool->served = false;
+    ppi_notify(pool);
+    pthread_mutex_unlock(&pool->lock);
+    if (served)
+        pthread_join(pool->service, NULL);
+}
+
+PPI_PUBLIC int pp_poll(pp_pool *pool)
+{
+    int error = ppi_check_pool(pool), count;
+
+    if (error)
+        return error;
+    if (pool->mode != PP_CALLBACKS_POLL)
+        return -EINVAL;
+    pthread_mutex_lock(&pool->lock);
+    if (ppi_in_callback(pool)) {
+        count = -EDEADLK;
+    } else {
+        ppi_look(pool);
+        count = ppi_run_callbacks(pool);
+    }
+    pthread_mutex_unlock(&pool->lock);
+    return count;
+}

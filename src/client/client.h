@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The client's side of a pool: what its files share.
+ *
+ * One lock guards it all.  Functions whose comment says "locked" are called with it
+ * held; nothing of the user's is ever called while it is.
+ */
+#ifndef PPI_CLIENT_CLIENT_H
+#define PPI_CLIENT_CLIENT_H
+
+#include <procpool.h>
+#include <pthread.h>
+
+#include "client/list.h"
+#include "queue/heritage.h"
+#include "shm/buddy.h"
+
+struct ppi_objects; /* the code that was loaded when the pool was created */
+
+/* A string or bytes that a task returned. */
+struct ppi_value {
+    char *data;
+    size_t size;
+};
+
+enum ppi_result_state {
+    PPI_OPEN,  /* items are still to be run */
+    PPI_DONE,  /* every item has its outcome; a callback is still to run */
+    PPI_THERE, /* ready */
+};
+
+struct pp_result {
+    struct ppi_link all;     /* in pool->results */
+    struct ppi_link waiting; /* in pool->backlog or pool->due */
+    pp_pool *pool;
+    pp_task task;
+    enum ppi_result_state state;
+    bool forgotten; /* by its owner */
+
+    size_t count; /* items */
+    size_t done;  /* items that have an outcome */
+    uint64_t *outcomes; /* a bit per item: has one; of a single call: one_outcome */
+    uint64_t one_outcome;
+
+    /* Values: of fixed size one after the other, or struct ppi_value; NULL: not wanted. */
+    void *values;
+    bool values_borrowed; /* from the caller of a map that waits */
+    _Alignas(16) unsigned char one_value[PPI_INLINE_VALUE];
+
+    pp_error *failures; /* in the order of items when all are there */
+    size_t failed, room_for_failures;
+    pp_error *rest; /* of items that have no outcome in the end; NULL: there are none */
+
+    /* What is still to be submitted: items [next, count). */
+    size_t next;
+    size_t chunksize;   /* 0: guided */
+    const void *items;  /* the caller's, while it waits; a single call's own copy */
+    void *block;        /* that copy; or without items, all encoded in the arena */
+    size_t staged;      /* bytes of encoded chunks in flight */
+    size_t in_flight;   /* tasks */
+
+    pp_callback *callback, *error_callback;
+    void *user;
+};
+
+/* A slot's task, as the client knows it: the truth. */
+struct ppi_flight {
+    pp_result *result; /* NULL: the slot is free */
+    uint64_t position;
+    size_t begin, end;
+    size_t left;     /* items without an outcome */
+    void *block;     /* of arguments, to be freed */
+    size_t staged;
+};
+
+enum ppi_pool_phase { PPI_IS_OPEN, PPI_IS_CLOSED, PPI_IS_TERMINATED };
+
+struct pp_pool {
+    pthread_mutex_t lock;
+    unsigned char *creator; /* a page that is 1 in the process that made the pool, 0 in others */
+    struct ppi_heritage heritage;
+    struct ppi_queue *queue; /* heritage.queue */
+    struct ppi_buddy arena;
+    struct ppi_objects *objects;
+    pid_t supervisor;
+    enum ppi_pool_phase phase;
+    bool lost; /* no worker is left: broken, or the supervisor died, or all has ended */
+    bool gone; /* the processes, the segment and the descriptor are */
+
+    /* Tasks in shared memory. */
+    uint64_t tail;
+    size_t used; /* slots */
+    struct ppi_flight flights[PPI_WINDOW];
+    uint64_t control_taken;           /* records of the supervisor's */
+    uint64_t taken[PPI_MAX_SEATS];    /* records of a seat's */
+    uint32_t released[PPI_MAX_SEATS]; /* incarnations that are no more */
+
+    struct ppi_list results, backlog, due;
+    size_t open; /* results that are */
+
+    /* Waiting: one thread sleeps for all, the others follow it. */
+    bool led;
+    unsigned followers;
+    pthread_cond_t progress;
+
+    /* Callbacks, and the thread that runs them and feeds the backlog. */
+    pp_callbacks mode;
+    bool served; /* the thread was started */
+    bool stop_serving;
+    pthread_t service;
+    bool calling; /* a callback is running, in the thread caller */
+    pthread_t caller;
+    pp_result *called;
+    bool free_called; /* its callback has freed it */
+};
+
+/* ---- pool.c ---- */
+
+/* 0 or what a function must return for this handle: -EINVAL for NULL, -ECHILD. */
+int ppi_check_pool(const pp_pool *pool);
+int ppi_check_result(const pp_result *result);
+
+/* 0, or -EINVAL: copies an options struct that may be older or newer than the library's. */
+int ppi_copy_options(void *copy, size_t size, const void *given);
+
+/* Wakes the supervisor. */
+void ppi_poke(pp_pool *pool);
+
+/* ---- objects.c ---- */
+
+int ppi_objects_create(struct ppi_objects **objects);
+void ppi_objects_destroy(struct ppi_objects *objects);
+
+/* Whether this address lies in code that was loaded when they were created. */
+bool ppi_objects_have(struct ppi_objects *objects, uintptr_t address);
+
+/* ---- encode.c: arguments and what they point to ---- */
+
+/* 0 or -EINVAL, -E2BIG: whether a task's description makes sense. */
+int ppi_check_task(const pp_task *task);
+
+/* The bytes that count items take with all that they point to; SIZE_MAX if they make
+   no sense (bytes of a size at NULL). */
+size_t ppi_encoded_size(const pp_task *task, const void *items, size_t count);
+
+/* Copies them to block, which has that size. */
+void ppi_encode(const pp_task *task, const void *items, size_t count, void *block);
+
+/* ---- feed.c: from results to slots ---- */
+
+/* Locked.  Submits of this result, then of the backlog, what there is room for. */
+void ppi_feed(pp_pool *pool);
+
+/* Locked.  Submits a new result; what does not fit yet waits in the backlog. */
+void ppi_submit(pp_pool *pool, pp_result *result);
+
+/* Locked.  A slot's task has all of its outcomes, or never will. */
+void ppi_end_flight(pp_pool *pool, struct ppi_flight *flight);
+
+/* ---- result.c ---- */
+
+/* Locked.  A new open result of count items, in the pool's list; NULL without memory. */
+pp_result *ppi_result_new(pp_pool *pool, const pp_task *task, size_t count, bool wants_values);
+void ppi_result_destroy(pp_result *result);
+
+/* Locked.  Frees the copy of the arguments: all is submitted, or never will be. */
+void ppi_free_arguments(pp_result *result);
+
+/* Locked.  The failed item with the lowest index, or NULL. */
+const pp_error *ppi_first_failure(pp_result *result);
+
+/* A copy of an error, one block for free(); NULL without memory. */
+pp_error *ppi_error_copy(const pp_error *error);
+
+/* What pp_get() returns for an error. */
+int ppi_error_code(const pp_error *error);
+
+/* Locked.  Stores the values of a result that is there; owned: as blocks for free(). */
+void ppi_hand_out(pp_result *result, void *out, bool owned);
+
+/* ---- outcome.c: what becomes of items ---- */
+
+/* Locked.  Items [first, first + count) succeeded; false if that makes no sense. */
+bool ppi_succeed(pp_result *result, size_t first, size_t count, const void *payload,
+                 size_t size, bool is_null);
+
+/* Locked.  An item failed; the message is copied.  False if that makes no sense. */
+bool ppi_fail(pp_result *result, const pp_error *error);
+
+/* Locked.  All items that have no outcome end like this: index does not matter. */
+void ppi_fail_rest(pp_result *result, const pp_error *error);
+
+/* Locked.  Looks whether the result is complete and does what is due then. */
+void ppi_settle(pp_result *result);
+
+/* ---- drain.c: from completion records to outcomes ---- */
+
+/* Locked.  Takes in all that workers and supervisor have recorded; whether it was anything. */
+bool ppi_take_in(pp_pool *pool);
+
+/* Locked.  Whether there is something to take in. */
+bool ppi_news(const pp_pool *pool);
+
+/* ---- wait.c ---- */
+
+/*
+ * Locked.  Waits until done(what) holds, taking in results, feeding the backlog and,
+ * with PP_CALLBACKS_POLL, running callbacks meanwhile.  0 or -ETIMEDOUT.
+ */
+int ppi_wait_until(pp_pool *pool, bool (*done)(void *what), void *what, uint64_t deadline_ns);
+
+/* Locked.  Takes in what is there, without waiting. */
+void ppi_look(pp_pool *pool);
+
+/* Locked.  Tells waiting threads that something has changed. */
+void ppi_notify(pp_pool *pool);
+
+/* ---- callback.c ---- */
+
+/* Locked.  Starts the service thread if there is none and may be one; 0 or -errno. */
+int ppi_serve(pp_pool *pool);
+
+/* Ends it. */
+void ppi_stop_serving(pp_pool *pool);
+
+/* Locked.  Runs the callbacks that are due, unlocked; how many it were. */
+int ppi_run_callbacks(pp_pool *pool);
+
+/* Locked.  Whether this thread is running one. */
+bool ppi_in_callback(const pp_pool *pool);
+
+/* ---- end.c ---- */
+
+/* Whether no worker is left, for good, and the client has not dealt with it yet. */
+bool ppi_lost(const pp_pool *pool);
+
+/* Locked.  Ends the processes' remains when no worker is left: reaps, unmaps, closes. */
+void ppi_shut_down(pp_pool *pool);
+
+/* Locked.  If the workers are gone or lost for good, ends what is still open. */
+void ppi_notice_loss(pp_pool *pool);
+
+#endif

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * From completion records to outcomes.
+ *
+ * Records come from the workers' rings and from the supervisor's.  A record is
+ * copied first and then looked at, and nothing in it is believed: an index, offset
+ * or length that cannot be makes the whole record nonsense, and its worker is ended.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "client/client.h"
+#include "queue/wake.h"
+
+/* Where a record came from. */
+enum source { FROM_WORKER, FROM_SUPERVISOR };
+
+static uint64_t load(const _Atomic uint64_t *field)
+{
+    return atomic_load_explicit(field, memory_order_acquire);
+}
+
+/* ---- One record ---- */
+
+/* The payload's bytes, or NULL if they would lie outside of the outbox. */
+static const void *payload_of(const pp_pool *pool, const struct ppi_record_shm *record)
+{
+    size_t size = pool->queue->outbox_size;
+
+    if (record->payload_size <= PPI_INLINE_VALUE)
+        return record->value;
+    if (record->payload > size || record->payload_size > size - record->payload)
+        return NULL;
+    return ppi_queue_outbox(pool->queue, record->seat) + record->payload;
+}
+
+static pp_error describe_crash(const pp_result *result, size_t index, int status, pid_t pid,
+                               char *text, size_t size)
+{
+    pp_error error = { .kind = PP_CRASHED, .index = index, .pid = pid };
+    char item[32] = "", how[64];
+
+    if (WIFSIGNALED(status)) {
+        const char *name = sigabbrev_np(WTERMSIG(status));
+
+        error.signal = WTERMSIG(status);
+        snprintf(how, sizeof how, "was killed by SIG%s", name ? name : "?");
+    } else {
+        error.status = WEXITSTATUS(status);
+        snprintf(how, sizeof how, "exited with status %d", error.status);
+    }
+    if (result->count > 1)
+        snprintf(item, sizeof item, " with item %zu", index);
+    snprintf(text, size, "%s(...)%s %s", result->task.name, item, how);
+    error.message = text;
+    return error;
+}
+
+/* Stores an outcome that is no success; false if it is nonsense. */
+static bool fail(pp_pool *pool, pp_result *result, const struct ppi_record_shm *record,
+                 const char *payload)
+{
+    char text[PPI_MESSAGE_SIZE];
+    pid_t pid = atomic_load_explicit(&pool->queue->control->seats[record->seat].pid,
+                                     memory_order_relaxed);
+    pp_error error = { .index = record->first, .pid = pid, .message = text };
+    size_t size = record->payload_size < sizeof text ? record->payload_size : sizeof text;
+    uint64_t wanted;
+
+    if (record->count != 1)
+        return false;
+    switch (record->outcome) {
+    case PPI_RAISE:
+        memcpy(text, payload, size);
+        text[size ? size - 1 : 0] = '\0';
+        error.kind = PP_RAISED;
+        error.code = record->code;
+        break;
+    case PPI_NO_ROOM:
+        memcpy(&wanted, record->value, sizeof wanted);
+        snprintf(text, sizeof text, "the result of %llu bytes is larger than memory",
+                 (unsigned long long)wanted);
+        error.kind = PP_RAISED;
+        error.code = ENOMEM;
+        break;
+    case PPI_CRASH:
+        error = describe_crash(result, record->first, record->code, (pid_t)record->payload,
+                               text, sizeof text);
+        break;
+    default:
+        return false;
+    }
+    return ppi_fail(result, &error);
+}
+
+/* The outcome of items; false if the record is nonsense. */
+static bool take_outcome(pp_pool *pool, const struct ppi_record_shm *record)
+{
+    struct ppi_flight *flight = &pool->flights[record->position % PPI_WINDOW];
+    pp_result *result = flight->result;
+    const void *payload = payload_of(pool, record);
+    bool right;
+
+    if (!result || flight->position != record->position || record->first < flight->begin ||
+        record->count == 0 || record->first >= flight->end ||
+        record->count > flight->end - record->first)
+        return false;
+    if (!payload && record->outcome != PPI_CRASH)
+        return false;
+    right = record->outcome == PPI_OK
+                ? ppi_succeed(result, record->first, record->count, payload,
+                              record->payload_size, record->flags & PPI_NULL)
+                : fail(pool, result, record, payload);
+    if (!right)
+        return false;
+    flight->left -= record->count;
+    if (flight->left == 0) {
+        ppi_end_flight(pool, flight);
+        ppi_settle(result);
+    }
+    return true;
+}
+
+/* ---- A worker's records ---- */
+
+/* Tells the worker what is taken.  Partner: wait_for_room() in the worker. */
+static void acknowledge(pp_pool *pool, unsigned seat)
+{
+    struct ppi_ack_shm *ack = &pool->queue->shm->acks[seat];
+
+    atomic_store_explicit(&ack->taken, pool->taken[seat], memory_order_release);
+    atomic_thread_fence(memory_order_seq_cst);
+    if (atomic_load_explicit(&ppi_queue_seat(pool->queue, seat)->wants_room,
+                             memory_order_relaxed)) {
+        atomic_fetch_add(&ack->bell, 1);
+        pool->queue->futex->wake(&ack->bell, 1);
+    }
+}
+
+static void condemn(pp_pool *pool, unsigned seat, uint32_t incarnation)
+{
+    atomic_store_explicit(&pool->queue->shm->acks[seat].condemned, incarnation,
+                          memory_order_release);
+    ppi_poke(pool);
+}
+
+/* The incarnation whose records lie on a seat; 0 if there are none to look at. */
+static uint32_t seated(const pp_pool *pool, unsigned seat)
+{
+    uint32_t incarnation = atomic_load_explicit(
+        &ppi_queue_seat(pool->queue, seat)->incarnation, memory_order_acquire);
+    uint32_t announced = atomic_load_explicit(&pool->queue->control->seats[seat].incarnation,
+                                              memory_order_acquire);
+
+    return incarnation == announced && incarnation != pool->released[seat] ? incarnation : 0;
+}
+
+/* Takes a seat's records up to this tail; whether there were any. */
+static bool take_seat(pp_pool *pool, unsigned seat, uint32_t incarnation, uint64_t tail)
+{
+    const struct ppi_seat_shm *shm = ppi_queue_seat(pool->queue, seat);
+
+    if (tail == pool->taken[seat])
+        return false;
+    if (tail - pool->taken[seat] > PPI_RECORDS) {
+        condemn(pool, seat, incarnation);
+        return false;
+    }
+    while (pool->taken[seat] != tail) {
+        struct ppi_record_shm record = shm->records[pool->taken[seat] % PPI_RECORDS];
+
+        pool->taken[seat]++;
+        record.seat = (uint16_t)seat; /* whatever it says */
+        if (record.outcome == PPI_CRASH || !take_outcome(pool, &record))
+            condemn(pool, seat, incarnation);
+    }
+    acknowledge(pool, seat);
+    return true;
+}
+
+/* ---- The supervisor's ---- */
+
+/*
+ * A worker is dead and all that it left has been dealt with.  What it had claimed
+ * and is still not complete must be nonsense that it wrote: its missing items have
+ * crashed, too.
+ */
+static void end_claims_of(pp_pool *pool, unsigned seat, int status, pid_t pid)
+{
+    for (size_t slot = 0; slot < PPI_WINDOW; slot++) {
+        struct ppi_flight *flight = &pool->flights[slot];
+        pp_result *result = flight->result;
+        char text[PPI_MESSAGE_SIZE];
+
+        if (!result || !ppi_claimed_by(pool->queue, flight->position, seat))
+            continue;
+        for (size_t i = flight->begin; i < flight->end; i++) {
+            pp_error error = describe_crash(result, i, status, pid, text, sizeof text);
+
+            ppi_fail(result, &error); /* does nothing for those that have an outcome */
+        }
+        ppi_end_flight(pool, flight);
+        ppi_settle(result);
+    }
+}
+
+static void bury(pp_pool *pool, const struct ppi_record_shm *record)
+{
+    uint32_t incarnation = (uint32_t)record->position;
+
+    if (seated(pool, record->seat) == incarnation)
+        take_seat(pool, record->seat, incarnation, record->first);
+    end_claims_of(pool, record->seat, record->code, (pid_t)record->payload);
+    /* Whatever the dead had claimed to have written, the next begins where we are. */
+    atomic_store_explicit(&pool->queue->shm->acks[record->seat].taken,
+                          pool->taken[record->seat], memory_order_release);
+    pool->released[record->seat] = incarnation;
+    atomic_store_explicit(&pool->queue->shm->acks[record->seat].released, incarnation,
+                          memory_order_release); /* partner: free_seat() in the supervisor */
+    ppi_poke(pool);
+}
+
+static bool take_control(pp_pool *pool)
+{
+    uint64_t tail = load(&pool->queue->control->tail);
+
+    if (pool->control_taken == tail)
+        return false;
+    while (pool->control_taken != tail) {
+        struct ppi_record_shm record =
+            pool->queue->control->records[pool->control_taken++ % PPI_CONTROL_RECORDS];
+
+        if (record.outcome == PPI_DEATH)
+            bury(pool, &record);
+        else
+            take_outcome(pool, &record);
+    }
+    return true;
+}
+
+bool ppi_take_in(pp_pool *pool)
+{
+    bool any = take_control(pool);
+
+    for (unsigned seat = 0; seat < pool->queue->seats; seat++) {
+        uint32_t incarnation = seated(pool, seat);
+
+        if (incarnation != 0)
+            any |= take_seat(pool, seat, incarnation,
+                             load(&ppi_queue_seat(pool->queue, seat)->tail));
+    }
+    return any;
+}
+
+bool ppi_news(const pp_pool *pool)
+{
+    if (pool->control_taken != load(&pool->queue->control->tail))
+        return true;
+    for (unsigned seat = 0; seat < pool->queue->seats; seat++)
+        if (seated(pool, seat) != 0 &&
+            pool->taken[seat] != load(&ppi_queue_seat(pool->queue, seat)->tail))
+            return true;
+    return false;
+}

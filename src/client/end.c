@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT */
+/* How pools end: closed, terminated, broken or bereft of their supervisor. */
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/process.h"
+#include "base/public.h"
+#include "client/client.h"
+#include "queue/wake.h"
+
+static enum ppi_pool_state state_of(const pp_pool *pool)
+{
+    return atomic_load_explicit(&pool->queue->control->state, memory_order_acquire);
+}
+
+bool ppi_lost(const pp_pool *pool)
+{
+    return !pool->lost && (state_of(pool) >= PPI_POOL_BROKEN || ppi_supervisor_died(pool->queue));
+}
+
+/* Ends everything that has no outcome yet. */
+static void end_open(pp_pool *pool, const pp_error *error)
+{
+    struct ppi_link *link, *next;
+
+    for (size_t slot = 0; slot < PPI_WINDOW; slot++)
+        if (pool->flights[slot].result)
+            ppi_end_flight(pool, &pool->flights[slot]);
+    for (link = pool->results.head.next; link != &pool->results.head; link = next) {
+        pp_result *result = PPI_OWNER(link, pp_result, all);
+
+        next = link->next;
+        if (result->state != PPI_OPEN)
+            continue;
+        ppi_fail_rest(result, error);
+        result->next = result->done = result->count;
+        ppi_settle(result);
+    }
+}
+
+void ppi_notice_loss(pp_pool *pool)
+{
+    pp_error error = { .kind = PP_CRASHED, .message = "the pool's supervisor died" };
+
+    if (!ppi_lost(pool))
+        return;
+    pool->lost = true;
+    ppi_take_in(pool); /* what was committed before counts */
+    if (pool->phase == PPI_IS_TERMINATED) {
+        error.kind = PP_CANCELLED;
+        error.message = "the pool was terminated";
+    } else if (state_of(pool) == PPI_POOL_BROKEN) {
+        error.kind = PP_BROKEN;
+        error.message = pool->queue->control->failure;
+    }
+    end_open(pool, &error);
+    ppi_notify(pool);
+}
+
+/* ---- Letting go ---- */
+
+/* The supervisor cannot wait for its workers any more: the kernel ends them now. */
+static void await_orphans(const pp_pool *pool)
+{
+    const struct timespec pause = { .tv_nsec = 1000000 };
+    uint64_t deadline = ppi_now_ns() + PPI_SECOND;
+
+    for (unsigned seat = 0; seat < pool->queue->seats; seat++) {
+        const struct ppi_control_seat_shm *shown = &pool->queue->control->seats[seat];
+        int worker = atomic_load(&shown->state) == PPI_LIVE ? ppi_pidfd_open(shown->pid) : -1;
+
+        if (worker < 0)
+            continue;
+        while (!ppi_pidfd_dead(worker) && ppi_now_ns() < deadline)
+            nanosleep(&pause, NULL);
+        close(worker);
+    }
+}
+
+void ppi_shut_down(pp_pool *pool)
+{
+    if (pool->gone)
+        return;
+    while (pool->led) { /* somebody sleeps on what we are about to unmap */
+        pool->followers++;
+        ppi_wake_leader(pool->queue);
+        pthread_cond_wait(&pool->progress, &pool->lock);
+        pool->followers--;
+    }
+    if (pool->gone)
+        return;
+    pool->gone = true;
+    ppi_reap_quiet(pool->supervisor);
+    if (state_of(pool) < PPI_POOL_BROKEN)
+        await_orphans(pool);
+    close(pool->heritage.poke);
+    ppi_buddy_destroy(&pool->arena);
+    ppi_queue_destroy(pool->queue);
+}
+
+/* ---- The interface ---- */
+
+static bool is_lost(void *what)
+{
+    return ((pp_pool *)what)->lost;
+}
+
+static bool all_done(void *what)
+{
+    pp_pool *pool = what;
+
+    return pool->open == 0 && ppi_list_empty(&pool->due) && !pool->calling;
+}
+
+static void command(pp_pool *pool, enum ppi_command command)
+{
+    if (pool->lost)
+        return;
+    atomic_store_explicit(&pool->queue->shm->command, command, memory_order_release);
+    ppi_poke(pool);
+    ppi_wake_all(pool->queue); /* idle workers look at it, too */
+}
+
+PPI_PUBLIC int pp_close(pp_pool *pool)
+{
+    int error = ppi_check_pool(pool);
+
+    if (error)
+        return error;
+    pthread_mutex_lock(&pool->lock);
+    if (pool->phase == PPI_IS_OPEN)
+        pool->phase = PPI_IS_CLOSED;
+    pthread_mutex_unlock(&pool->lock);
+    return 0;
+}
+
+static void terminate_locked(pp_pool *pool)
+{
+    pool->phase = PPI_IS_TERMINATED;
+    command(pool, PPI_TERMINATE);
+    ppi_wait_until(pool, is_lost, pool, PPI_NEVER);
+}
+
+PPI_PUBLIC int pp_terminate(pp_pool *pool)
+{
+    int error = ppi_check_pool(pool);
+
+    if (error)
+        return error;
+    pthread_mutex_lock(&pool->lock);
+    terminate_locked(pool);
+    pthread_mutex_unlock(&pool->lock);
+    return 0;
+}
+
+PPI_PUBLIC int pp_join_with(pp_pool *pool, double timeout)
+{
+    int error = ppi_check_pool(pool);
+    uint64_t deadline;
+
+    if (!error && isnan(timeout))
+        error = -EINVAL;
+    if (error)
+        return error;
+    deadline = ppi_deadline_ns(timeout);
+    pthread_mutex_lock(&pool->lock);
+    if (pool->phase == PPI_IS_OPEN)
+        error = -EBUSY;
+    else if (ppi_in_callback(pool))
+        error = -EDEADLK;
+    else
+        error = ppi_wait_until(pool, all_done, pool, deadline);
+    if (!error) {
+        command(pool, PPI_FINISH);
+        error = ppi_wait_until(pool, is_lost, pool, deadline);
+    }
+    if (!error)
+        ppi_shut_down(pool);
+    pthread_mutex_unlock(&pool->lock);
+    if (!error)
+        ppi_stop_serving(pool);
+    return error;
+}
+
+/* Nobody wants to hear of these any more. */
+static void drop_callbacks(pp_pool *pool)
+{
+    for (struct ppi_link *link = pool->results.head.next; link != &pool->results.head;
+         link = link->next) {
+        pp_result *result = PPI_OWNER(link, pp_result, all);
+
+        result->callback = result->error_callback = NULL;
+        if (result->state == PPI_DONE && result != pool->called) {
+            ppi_list_remove(&result->waiting);
+            result->state = PPI_THERE;
+        }
+    }
+}
+
+PPI_PUBLIC int pp_pool_free(pp_pool *pool)
+{
+    if (!pool || !*pool->creator)
+        return 0;
+    pthread_mutex_lock(&pool->lock);
+    if (ppi_in_callback(pool)) {
+        pthread_mutex_unlock(&pool->lock);
+        return -EDEADLK;
+    }
+    drop_callbacks(pool);
+    if (!pool->lost)
+        terminate_locked(pool);
+    pthread_mutex_unlock(&pool->lock);
+    ppi_stop_serving(pool); /* a callback that is running ends first */
+    pthread_mutex_lock(&pool->lock);
+    ppi_shut_down(pool);
+    while (!ppi_list_empty(&pool->results))
+        ppi_result_destroy(PPI_FIRST(&pool->results, pp_result, all));
+    pthread_mutex_unlock(&pool->lock);
+    ppi_objects_destroy(pool->objects);
+    pthread_cond_destroy(&pool->progress);
+    pthread_mutex_destroy(&pool->lock);
+    munmap(pool->creator, PPI_PAGE);
+    free(pool);
+    return 0;
+}

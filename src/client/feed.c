@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * From results to slots: cuts maps into chunks and puts them, and single calls, into
+ * the window of tasks in shared memory.  What does not fit waits in the backlog, in
+ * the order in which it was submitted.
+ */
+#include <errno.h>
+
+#include "client/client.h"
+#include "queue/wake.h"
+
+/* So many slots are used at most: the search for a free one stays short. */
+#define MOST_USED (PPI_WINDOW - PPI_WINDOW / 4)
+
+/* Bytes of arguments or results that a guided chunk has at most: what a cache can hold. */
+#define CHUNK_BYTES ((size_t)128 << 10)
+
+/* Bytes of a waiting map's chunks that are in flight at a time, so that few pages are used. */
+#define STAGED_BYTES ((size_t)1 << 20)
+
+/*
+ * Guided self-scheduling (Polychronopoulos and Kuck, 1987): each chunk is a part of
+ * what is left, so that they shrink towards the end and all workers end together.
+ */
+static size_t chunk_of(const pp_result *result, unsigned workers)
+{
+    size_t left = result->count - result->next, chunk = left / (2 * workers), most;
+    size_t bytes = result->task.args_size > result->task.result_size ? result->task.args_size
+                                                                     : result->task.result_size;
+
+    if (result->chunksize > 0)
+        return result->chunksize < left ? result->chunksize : left;
+    most = bytes > 0 ? CHUNK_BYTES / bytes : CHUNK_BYTES;
+    chunk = chunk < most ? chunk : most;
+    return chunk > 0 ? chunk : 1;
+}
+
+/* Whether this result should put another chunk into flight now. */
+static bool wants_more(const pp_pool *pool, const pp_result *result)
+{
+    return !result->items || result->block || result->staged < STAGED_BYTES ||
+           result->in_flight < 2 * (size_t)pool->heritage.workers;
+}
+
+static uint64_t free_position(const pp_pool *pool)
+{
+    uint64_t position = pool->tail;
+
+    while (pool->flights[position % PPI_WINDOW].result)
+        position++; /* a hole: workers pass over it */
+    return position;
+}
+
+/*
+ * Puts the arguments of items [next, next + count) where the slot can say they are;
+ * false while there is no room in the arena.
+ */
+static bool stage(pp_pool *pool, pp_result *result, struct ppi_slot_shm *slot, size_t count,
+                  struct ppi_flight *flight)
+{
+    const pp_task *task = &result->task;
+    const char *base = pool->queue->segment.base;
+    const char *items = result->items;
+    size_t size;
+
+    if (!items) { /* an asynchronous map: encoded as a whole */
+        slot->args = result->block ? (uint64_t)((char *)result->block +
+                                                result->next * task->args_size - base)
+                                   : 0;
+        return true;
+    }
+    items += result->next * task->args_size;
+    size = ppi_encoded_size(task, items, count);
+    if (size <= PPI_INLINE_ARGS) {
+        ppi_encode(task, items, count, slot->inline_args);
+        slot->args = (uint64_t)((char *)slot->inline_args - base);
+        return true;
+    }
+    flight->block = ppi_buddy_alloc(&pool->arena, size);
+    if (!flight->block)
+        return false;
+    ppi_encode(task, items, count, flight->block);
+    slot->args = (uint64_t)((char *)flight->block - base);
+    flight->staged = size;
+    return true;
+}
+
+/* Submits the next chunk; false while there is no room. */
+static bool feed_chunk(pp_pool *pool, pp_result *result)
+{
+    size_t count = chunk_of(result, pool->heritage.workers);
+    uint64_t position = free_position(pool);
+    struct ppi_flight *flight = &pool->flights[position % PPI_WINDOW];
+    struct ppi_slot_shm *slot = ppi_queue_slot(pool->queue, position);
+
+    flight->block = NULL;
+    flight->staged = 0;
+    if (!stage(pool, result, slot, count, flight))
+        return false;
+    slot->begin = result->next;
+    slot->end = result->next + count;
+    slot->run = (uint64_t)(uintptr_t)result->task.run;
+    slot->stride = (uint32_t)result->task.args_size;
+    slot->result_size = (uint32_t)result->task.result_size;
+    slot->result_kind = result->task.result_kind;
+    flight->result = result;
+    flight->position = position;
+    flight->begin = result->next;
+    flight->end = result->next + count;
+    flight->left = count;
+    result->next += count;
+    result->in_flight++;
+    result->staged += flight->staged;
+    pool->used++;
+    pool->tail = position + 1;
+    ppi_publish(pool->queue, position);
+    ppi_ring(pool->queue);
+    return true;
+}
+
+/* Its arguments are larger than the arena: no waiting will help. */
+static void give_up(pp_result *result)
+{
+    static const pp_error too_large = {
+        .kind = PP_RAISED, .code = ENOMEM, .message = "the arguments are larger than memory"
+    };
+
+    ppi_fail_rest(result, &too_large);
+    result->done += result->count - result->next;
+    result->next = result->count;
+}
+
+/* Submits of one result what there is room for; whether nothing of it is left. */
+static bool feed_result(pp_pool *pool, pp_result *result)
+{
+    while (result->next < result->count) {
+        if (pool->used >= MOST_USED || !wants_more(pool, result))
+            return false;
+        if (feed_chunk(pool, result))
+            continue;
+        if (pool->used > 0)
+            return false;
+        give_up(result);
+    }
+    return true;
+}
+
+void ppi_feed(pp_pool *pool)
+{
+    while (!ppi_list_empty(&pool->backlog) && !pool->lost) {
+        pp_result *result = PPI_FIRST(&pool->backlog, pp_result, waiting);
+
+        if (!feed_result(pool, result))
+            return;
+        ppi_list_remove(&result->waiting);
+        ppi_settle(result);
+    }
+}
+
+void ppi_submit(pp_pool *pool, pp_result *result)
+{
+    bool first = ppi_list_empty(&pool->backlog);
+
+    pool->open++;
+    ppi_list_append(&pool->backlog, &result->waiting);
+    if (first)
+        ppi_feed(pool); /* which also settles a map of nothing */
+}
+
+void ppi_end_flight(pp_pool *pool, struct ppi_flight *flight)
+{
+    ppi_buddy_free(&pool->arena, flight->block);
+    flight->result->staged -= flight->staged;
+    flight->result->in_flight--;
+    flight->result = NULL;
+    flight->block = NULL;
+    pool->used--;
+}

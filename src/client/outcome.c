@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+/* What becomes of items: each gets exactly one outcome. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/client.h"
+
+static uint64_t bits(size_t from, size_t to) /* of one word, from < to <= 64 */
+{
+    return (to == 64 ? UINT64_MAX : (UINT64_C(1) << to) - 1) & ~((UINT64_C(1) << from) - 1);
+}
+
+/* Marks items [first, end) unless one of them is marked already; whether it did. */
+static bool mark(pp_result *result, size_t first, size_t end)
+{
+    for (int pass = 0; pass < 2; pass++)
+        for (size_t at = first; at < end;) {
+            size_t word = at / 64, to = end - word * 64 < 64 ? end - word * 64 : 64;
+            uint64_t wanted = bits(at % 64, to);
+
+            if (pass == 0 && (result->outcomes[word] & wanted) != 0)
+                return false;
+            if (pass == 1)
+                result->outcomes[word] |= wanted;
+            at = (word + 1) * 64;
+        }
+    result->done += end - first;
+    return true;
+}
+
+static void unmark(pp_result *result, size_t item)
+{
+    result->outcomes[item / 64] &= ~(UINT64_C(1) << item % 64);
+}
+
+/* There is no memory for an outcome: it counts among the rest, which needs little. */
+static void lose(pp_result *result, size_t item)
+{
+    static const pp_error no_memory = {
+        .size = sizeof(pp_error),
+        .kind = PP_RAISED,
+        .code = ENOMEM,
+        .message = "there was no memory to keep the item's outcome",
+    };
+
+    unmark(result, item);
+    ppi_fail_rest(result, &no_memory);
+}
+
+static bool keep_variable(struct ppi_value *value, const void *payload, size_t size,
+                          bool is_null)
+{
+    if (is_null)
+        return true;
+    value->data = malloc(size ? size : 1);
+    if (!value->data)
+        return false;
+    memcpy(value->data, payload, size);
+    value->size = size;
+    return true;
+}
+
+bool ppi_succeed(pp_result *result, size_t first, size_t count, const void *payload,
+                 size_t size, bool is_null)
+{
+    bool variable = result->task.result_kind != PP_VALUE_;
+    size_t each = result->task.result_size;
+
+    if (variable ? count != 1 : size != count * each)
+        return false;
+    if (result->task.result_kind == PP_STRING_ && !is_null && size == 0)
+        return false;
+    if (!mark(result, first, first + count))
+        return false;
+    if (!result->values)
+        return true;
+    if (!variable)
+        memcpy((char *)result->values + first * each, payload, size);
+    else if (!keep_variable((struct ppi_value *)result->values + first, payload, size, is_null))
+        lose(result, first);
+    else if (result->task.result_kind == PP_STRING_ && !is_null)
+        /* Looked at and mended in our copy: the worker could still change its own. */
+        ((struct ppi_value *)result->values)[first].data[size - 1] = '\0';
+    return true;
+}
+
+static bool grow_failures(pp_result *result)
+{
+    size_t room = result->room_for_failures ? 2 * result->room_for_failures : 1;
+    pp_error *more;
+
+    if (result->failed < result->room_for_failures)
+        return true;
+    more = realloc(result->failures, room * sizeof *more);
+    if (!more)
+        return false;
+    result->failures = more;
+    result->room_for_failures = room;
+    return true;
+}
+
+bool ppi_fail(pp_result *result, const pp_error *error)
+{
+    char *message;
+
+    if (!mark(result, error->index, error->index + 1))
+        return false;
+    message = strdup(error->message);
+    if (!message || !grow_failures(result)) {
+        free(message);
+        lose(result, error->index);
+        return true;
+    }
+    result->failures[result->failed] = *error;
+    result->failures[result->failed].size = sizeof(pp_error);
+    result->failures[result->failed].function = result->task.name;
+    result->failures[result->failed].message = message;
+    result->failed++;
+    return true;
+}
+
+void ppi_fail_rest(pp_result *result, const pp_error *error)
+{
+    static pp_error worst = { .size = sizeof worst, .kind = PP_RAISED, .code = ENOMEM };
+    pp_error named = *error;
+
+    if (result->rest)
+        return;
+    named.size = sizeof named;
+    named.function = result->task.name;
+    result->rest = ppi_error_copy(&named);
+    if (!result->rest) { /* not even for that: still no outcome is lost */
+        worst.function = "";
+        worst.message = "out of memory";
+        result->rest = malloc(sizeof worst);
+        if (result->rest)
+            *result->rest = worst;
+    }
+}
+
+static int by_index(const void *a, const void *b)
+{
+    size_t x = ((const pp_error *)a)->index, y = ((const pp_error *)b)->index;
+
+    return x < y ? -1 : x > y;
+}
+
+void ppi_settle(pp_result *result)
+{
+    pp_pool *pool = result->pool;
+
+    if (result->state != PPI_OPEN || result->done < result->count)
+        return;
+    if (result->failed > 1)
+        qsort(result->failures, result->failed, sizeof *result->failures, by_index);
+    ppi_list_remove(&result->waiting);
+    ppi_free_arguments(result);
+    pool->open--;
+    result->state = PPI_DONE;
+    if (result->forgotten) {
+        ppi_result_destroy(result);
+    } else if (ppi_first_failure(result) ? result->error_callback : result->callback) {
+        ppi_list_append(&pool->due, &result->waiting);
+    } else {
+        result->state = PPI_THERE;
+    }
+    ppi_notify(pool);
+}

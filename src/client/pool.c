@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: MIT */
+/* Making a pool. */
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/process.h"
+#include "base/public.h"
+#include "client/client.h"
+
+/* Address space, not memory: tried from the largest down.  What a machine could ever need. */
+#define LARGEST_ARENA ((size_t)1 << 36)
+#define SMALLEST_ARENA ((size_t)1 << 20)
+#define ALL_OUTBOXES ((size_t)1 << 42)
+
+/* What stays in memory of free argument blocks. */
+#define KEPT_ARGUMENTS ((size_t)128 << 20)
+
+int ppi_check_pool(const pp_pool *pool)
+{
+    if (!pool)
+        return -EINVAL;
+    return *pool->creator ? 0 : -ECHILD;
+}
+
+int ppi_check_result(const pp_result *result)
+{
+    return result ? ppi_check_pool(result->pool) : -EINVAL;
+}
+
+int ppi_copy_options(void *copy, size_t size, const void *given)
+{
+    size_t given_size;
+
+    memset(copy, 0, size);
+    if (!given)
+        return 0;
+    memcpy(&given_size, given, sizeof given_size);
+    if (given_size < sizeof given_size)
+        return -EINVAL;
+    for (size_t i = size; i < given_size; i++) /* options that this version does not know */
+        if (((const char *)given)[i] != 0)
+            return -EINVAL;
+    memcpy(copy, given, given_size < size ? given_size : size);
+    return 0;
+}
+
+void ppi_poke(pp_pool *pool)
+{
+    const uint64_t one = 1;
+
+    while (write(pool->heritage.poke, &one, sizeof one) < 0 && errno == EINTR)
+        ;
+}
+
+/* ---- Sizes ---- */
+
+static unsigned usable_cpus(void)
+{
+    cpu_set_t set;
+    long online;
+
+    if (sched_getaffinity(0, sizeof set, &set) == 0)
+        return (unsigned)CPU_COUNT(&set);
+    online = sysconf(_SC_NPROCESSORS_ONLN);
+    return online > 0 ? (unsigned)online : 1;
+}
+
+#if defined(__SANITIZE_THREAD__)
+#define SHADOWED 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define SHADOWED 1
+#endif
+#endif
+
+/* The address space for arguments: twice the memory of the machine, in powers of two. */
+static size_t wanted_arena(void)
+{
+#ifdef SHADOWED
+    return (size_t)1 << 28; /* the sanitizer keeps shadows of all that is mapped */
+#else
+    size_t memory = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
+    size_t size = SMALLEST_ARENA;
+
+    while (size < memory && size < LARGEST_ARENA)
+        size *= 2;
+    return size;
+#endif
+}
+
+/* Makes the segment as large as the limits of this process allow. */
+static int make_queue(pp_pool *pool, unsigned workers)
+{
+    unsigned seats = workers + (workers > 32 ? workers : 32);
+    size_t arena = wanted_arena(), outbox = arena;
+    int error;
+
+    while (seats * outbox > ALL_OUTBOXES)
+        outbox /= 2;
+    for (;; arena /= 2, outbox = outbox > SMALLEST_ARENA ? outbox / 2 : outbox) {
+        error = ppi_queue_create(pool->queue, seats, arena, outbox);
+        if (!error) {
+            error = ppi_buddy_init(&pool->arena, pool->queue->arena, arena, KEPT_ARGUMENTS);
+            if (!error)
+                return 0;
+            ppi_queue_destroy(pool->queue);
+        }
+        if (error != -ENOMEM || arena <= SMALLEST_ARENA)
+            return error;
+    }
+}
+
+/* ---- Resources, in the order in which they are acquired ---- */
+
+static int make_creator_mark(pp_pool *pool)
+{
+    void *page = mmap(NULL, PPI_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (page == MAP_FAILED)
+        return -ENOMEM;
+    pool->creator = page;
+    /* Reads as zero in children: telling them apart costs no system call. */
+    if (madvise(page, PPI_PAGE, MADV_WIPEONFORK) < 0)
+        return -errno;
+    *pool->creator = 1;
+    return 0;
+}
+
+static int make_descriptors(pp_pool *pool)
+{
+    pool->heritage.client = ppi_pidfd_open(getpid());
+    if (pool->heritage.client < 0)
+        return pool->heritage.client;
+    pool->heritage.poke = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    return pool->heritage.poke < 0 ? -errno : 0;
+}
+
+/* Gives back what a pool holds that never got as far as a supervisor. */
+static void unmake(pp_pool *pool)
+{
+    if (pool->heritage.client >= 0)
+        close(pool->heritage.client);
+    if (pool->heritage.poke >= 0)
+        close(pool->heritage.poke);
+    ppi_buddy_destroy(&pool->arena);
+    ppi_queue_destroy(pool->queue);
+    ppi_objects_destroy(pool->objects);
+    if (pool->creator)
+        munmap(pool->creator, PPI_PAGE);
+    pthread_cond_destroy(&pool->progress);
+    pthread_mutex_destroy(&pool->lock);
+    free(pool);
+}
+
+static pp_pool *allocate(const pp_pool_options *options, unsigned workers)
+{
+    pp_pool *pool = calloc(1, sizeof *pool);
+
+    if (!pool)
+        return NULL;
+    pthread_mutex_init(&pool->lock, NULL);
+    pthread_cond_init(&pool->progress, NULL);
+    ppi_list_init(&pool->results);
+    ppi_list_init(&pool->backlog);
+    ppi_list_init(&pool->due);
+    pool->queue = &pool->heritage.queue;
+    pool->mode = options->callbacks;
+    pool->heritage.workers = workers;
+    pool->heritage.initializer = options->initializer;
+    pool->heritage.initarg = options->initarg;
+    pool->heritage.max_items = (uint64_t)options->max_tasks_per_child;
+    pool->heritage.client = pool->heritage.poke = -1;
+    return pool;
+}
+
+/* ---- Starting ---- */
+
+/* What stdout holds would be written by the client and by every worker. */
+static void flush_output(void)
+{
+    if (ftrylockfile(stdout) != 0)
+        return; /* another thread is at it */
+    fflush_unlocked(stdout);
+    funlockfile(stdout);
+}
+
+static int fork_supervisor(pp_pool *pool)
+{
+    sigset_t all, before;
+    pid_t pid;
+    int error = 0;
+
+    flush_output();
+    sigfillset(&all); /* the client's handlers must not run in the child */
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pid = ppi_single_threaded() ? ppi_fork_quiet() : fork();
+    if (pid == 0)
+        ppi_supervisor_run(&pool->heritage);
+    if (pid < 0)
+        error = -errno;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pool->supervisor = pid;
+    return error;
+}
+
+/* Whether all workers are ready, or it came to nothing. */
+static bool has_started(void *what)
+{
+    pp_pool *pool = what;
+    unsigned ready = 0;
+
+    if (pool->lost)
+        return true;
+    if (atomic_load_explicit(&pool->queue->control->state, memory_order_acquire) !=
+        PPI_POOL_RUNNING)
+        return false;
+    while (ready < pool->heritage.workers) {
+        const struct ppi_seat_shm *seat = ppi_queue_seat(pool->queue, ready);
+
+        if (atomic_load_explicit(&seat->incarnation, memory_order_acquire) == 0 ||
+            atomic_load_explicit(&seat->state, memory_order_acquire) != PPI_SEAT_READY)
+            return false;
+        ready++;
+    }
+    return true;
+}
+
+/* Why it came to nothing, as errno and in words. */
+static int describe_failure(const pp_pool *pool, pp_error **error)
+{
+    const struct ppi_control_shm *control = pool->queue->control;
+    int code = control->failure_code, status = control->failure_status;
+    pp_error failure = {
+        .size = sizeof failure,
+        .kind = code ? PP_RAISED : PP_CRASHED,
+        .code = code < 0 ? -code : code,
+        .signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0,
+        .status = WIFEXITED(status) ? WEXITSTATUS(status) : 0,
+        .function = "initializer",
+        .message = control->failure[0] ? control->failure : "the supervisor died",
+    };
+
+    if (error)
+        *error = ppi_error_copy(&failure);
+    return failure.code ? failure.code : ENOTRECOVERABLE;
+}
+
+/* From here on a failing worker is replaced. */
+static void go(pp_pool *pool)
+{
+    atomic_store_explicit(&pool->queue->shm->command, PPI_RUNNING, memory_order_release);
+}
+
+/* Forks the supervisor and waits for its workers; 0 or an errno, and then all is undone. */
+static int start(pp_pool *pool, pp_error **error)
+{
+    int code = -fork_supervisor(pool);
+
+    if (code) {
+        unmake(pool);
+        return code;
+    }
+    close(pool->heritage.client);
+    code = -ppi_segment_confine_client(&pool->queue->segment);
+    pthread_mutex_lock(&pool->lock);
+    if (!code)
+        ppi_wait_until(pool, has_started, pool, PPI_NEVER);
+    if (pool->lost)
+        code = describe_failure(pool, error);
+    else
+        go(pool);
+    pthread_mutex_unlock(&pool->lock);
+    if (code)
+        pp_pool_free(pool);
+    return code;
+}
+
+static int make(pp_pool *pool)
+{
+    int error = make_creator_mark(pool);
+
+    if (!error)
+        error = ppi_objects_create(&pool->objects);
+    if (!error)
+        error = make_descriptors(pool);
+    if (!error)
+        error = make_queue(pool, pool->heritage.workers);
+    return error;
+}
+
+PPI_PUBLIC pp_pool *pp_pool_new_with(const pp_pool_options *given)
+{
+    pp_pool_options options;
+    pp_pool *pool = NULL;
+    int code = -ppi_copy_options(&options, sizeof options, given);
+
+    if (!code && (options.processes < 0 || options.processes > PPI_MAX_WORKERS ||
+                  options.max_tasks_per_child < 0 || options.callbacks > PP_CALLBACKS_POLL))
+        code = EINVAL;
+    if (!code) {
+        unsigned cpus = options.processes ? (unsigned)options.processes : usable_cpus();
+
+        pool = allocate(&options, cpus < PPI_MAX_WORKERS ? cpus : PPI_MAX_WORKERS);
+        code = pool ? -make(pool) : ENOMEM;
+        if (code && pool)
+            unmake(pool);
+        else if (pool)
+            code = start(pool, options.error);
+    }
+    errno = code ? code : errno;
+    return code ? NULL : pool;
+}

@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: MIT */
+/* Results: what the caller sees of them. */
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/public.h"
+#include "client/client.h"
+
+static bool is_variable(const pp_result *result)
+{
+    return result->task.result_kind != PP_VALUE_;
+}
+
+/* Places for the values, and for the bits that say which are there. */
+static bool make_room(pp_result *result, bool wants_values)
+{
+    size_t size = is_variable(result) ? sizeof(struct ppi_value) : result->task.result_size;
+
+    result->outcomes = &result->one_outcome;
+    if (result->count > 64 && !(result->outcomes = calloc((result->count + 63) / 64, 8)))
+        return false;
+    if (!wants_values || size == 0 || result->count == 0)
+        return true;
+    result->values = result->one_value;
+    if (result->count == 1 && size <= sizeof result->one_value)
+        return true;
+    result->values = is_variable(result) ? calloc(result->count, size)
+                     : result->count > SIZE_MAX / size ? NULL
+                                                       : malloc(result->count * size);
+    return result->values != NULL;
+}
+
+pp_result *ppi_result_new(pp_pool *pool, const pp_task *task, size_t count, bool wants_values)
+{
+    pp_result *result = calloc(1, sizeof *result);
+
+    if (!result)
+        return NULL;
+    result->pool = pool;
+    result->task = *task;
+    result->count = count;
+    ppi_list_append(&pool->results, &result->all);
+    if (!make_room(result, wants_values)) {
+        ppi_result_destroy(result);
+        return NULL;
+    }
+    return result;
+}
+
+static void free_values(pp_result *result)
+{
+    struct ppi_value *values = result->values;
+
+    if (!values || result->values_borrowed)
+        return;
+    if (is_variable(result))
+        for (size_t i = 0; i < result->count; i++)
+            free(values[i].data);
+    if (result->values != result->one_value)
+        free(result->values);
+}
+
+static void free_failures(pp_result *result)
+{
+    for (size_t i = 0; i < result->failed; i++)
+        free((char *)result->failures[i].message);
+    free(result->failures);
+    free(result->rest);
+}
+
+void ppi_free_arguments(pp_result *result)
+{
+    if (result->items)
+        free(result->block);
+    else
+        ppi_buddy_free(&result->pool->arena, result->block);
+    result->block = NULL;
+}
+
+void ppi_result_destroy(pp_result *result)
+{
+    ppi_list_remove(&result->all);
+    ppi_list_remove(&result->waiting);
+    free_values(result);
+    free_failures(result);
+    if (result->outcomes != &result->one_outcome)
+        free(result->outcomes);
+    ppi_free_arguments(result);
+    free(result);
+}
+
+/* ---- Errors ---- */
+
+static bool has_outcome(const pp_result *result, size_t item)
+{
+    return result->outcomes[item / 64] >> item % 64 & 1;
+}
+
+/* The first item from here on without an outcome; count if there is none. */
+static size_t next_missing(const pp_result *result, size_t item)
+{
+    while (item < result->count && has_outcome(result, item))
+        item += result->outcomes[item / 64] == UINT64_MAX ? 64 - item % 64 : 1;
+    return item < result->count ? item : result->count;
+}
+
+const pp_error *ppi_first_failure(pp_result *result)
+{
+    if (result->rest) {
+        result->rest->index = next_missing(result, 0);
+        if (result->failed == 0 || result->rest->index < result->failures[0].index)
+            return result->rest;
+    }
+    return result->failed > 0 ? &result->failures[0] : NULL;
+}
+
+int ppi_error_code(const pp_error *error)
+{
+    static const int codes[] = {
+        [PP_SUCCEEDED] = 0,           [PP_RAISED] = PP_ERAISED,
+        [PP_CRASHED] = PP_ECRASHED,   [PP_TIMED_OUT] = PP_ETIMELIMIT,
+        [PP_CANCELLED] = PP_ECANCELLED, [PP_BROKEN] = PP_EBROKEN,
+    };
+
+    return codes[error->kind];
+}
+
+pp_error *ppi_error_copy(const pp_error *error)
+{
+    size_t message = strlen(error->message) + 1, function = strlen(error->function) + 1;
+    pp_error *copy = malloc(sizeof *copy + message + function);
+    char *text = (char *)(copy + 1);
+
+    if (!copy)
+        return NULL;
+    *copy = *error;
+    copy->message = memcpy(text, error->message, message);
+    copy->function = memcpy(text + message, error->function, function);
+    return copy;
+}
+
+static int by_index(const void *a, const void *b)
+{
+    size_t x = ((const pp_error *)a)->index, y = ((const pp_error *)b)->index;
+
+    return x < y ? -1 : x > y;
+}
+
+/* Makes an entry for each item that the rest stands for; false without memory. */
+static bool spell_out_rest(pp_result *result)
+{
+    size_t missing = 0, old = result->failed;
+    pp_error *all;
+
+    for (size_t i = next_missing(result, 0); i < result->count; i = next_missing(result, i + 1))
+        missing++;
+    all = realloc(result->failures, (old + missing) * sizeof *all);
+    if (!all)
+        return false;
+    for (size_t i = next_missing(result, 0); i < result->count;
+         i = next_missing(result, i + 1)) {
+        all[result->failed] = *result->rest;
+        all[result->failed].index = i;
+        all[result->failed].message = strdup(result->rest->message);
+        if (!all[result->failed].message)
+            break;
+        result->failed++;
+    }
+    result->failures = all;
+    if (result->failed != old + missing) { /* take it back */
+        while (result->failed > old)
+            free((char *)all[--result->failed].message);
+        return false;
+    }
+    for (size_t i = old; i < result->failed; i++)
+        result->outcomes[all[i].index / 64] |= UINT64_C(1) << all[i].index % 64;
+    qsort(all, result->failed, sizeof *all, by_index);
+    free(result->rest);
+    result->rest = NULL;
+    return true;
+}
+
+/* ---- Values ---- */
+
+/* Stores one value; a string or bytes become the caller's if owned. */
+static void hand_out_one(pp_result *result, size_t item, void *out, bool owned)
+{
+    struct ppi_value *value;
+
+    if (!is_variable(result)) {
+        size_t size = result->task.result_size;
+
+        memcpy((char *)out + item * size, (char *)result->values + item * size, size);
+        return;
+    }
+    value = (struct ppi_value *)result->values + item;
+    if (result->task.result_kind == PP_STRING_)
+        ((const char **)out)[item] = value->data;
+    else
+        ((pp_bytes *)out)[item] = (pp_bytes){ value->data, value->size };
+    if (owned)
+        value->data = NULL;
+}
+
+void ppi_hand_out(pp_result *result, void *out, bool owned)
+{
+    size_t failure = 0;
+
+    if (!out || !result->values || result->values_borrowed)
+        return;
+    if (!is_variable(result) && result->failed == 0 && !result->rest) {
+        memcpy(out, result->values, result->count * result->task.result_size);
+        return;
+    }
+    for (size_t i = 0; i < result->count; i++) {
+        if (failure < result->failed && result->failures[failure].index == i)
+            failure++;
+        else if (has_outcome(result, i))
+            hand_out_one(result, i, out, owned);
+    }
+}
+
+/* ---- The interface ---- */
+
+/* Whether it is there for the calling thread: for its own callback it is already. */
+static bool is_there(void *what)
+{
+    pp_result *result = what;
+
+    return result->state == PPI_THERE ||
+           (result->state == PPI_DONE && result == result->pool->called &&
+            ppi_in_callback(result->pool));
+}
+
+static bool would_deadlock(const pp_result *result)
+{
+    return ppi_in_callback(result->pool) && result != result->pool->called &&
+           (result->callback || result->error_callback);
+}
+
+/* Waits for a result; leaves with the lock held if it is not an argument that is wrong. */
+static int wait_locked(pp_result *result, double timeout)
+{
+    int error = ppi_check_result(result);
+
+    if (error)
+        return error;
+    if (isnan(timeout))
+        return -EINVAL;
+    pthread_mutex_lock(&result->pool->lock);
+    if (is_there(result))
+        error = 0;
+    else if (timeout > 0 && would_deadlock(result))
+        error = -EDEADLK;
+    else
+        error = ppi_wait_until(result->pool, is_there, result, ppi_deadline_ns(timeout));
+    if (error)
+        pthread_mutex_unlock(&result->pool->lock);
+    return error;
+}
+
+PPI_PUBLIC int pp_wait_with(pp_result *result, double timeout)
+{
+    int error = wait_locked(result, timeout);
+
+    if (!error)
+        pthread_mutex_unlock(&result->pool->lock);
+    return error;
+}
+
+PPI_PUBLIC int pp_get_with(pp_result *result, void *out, double timeout)
+{
+    int error = wait_locked(result, timeout);
+    const pp_error *failure;
+
+    if (error)
+        return error;
+    failure = ppi_first_failure(result);
+    error = failure ? ppi_error_code(failure) : 0;
+    ppi_hand_out(result, out, false);
+    pthread_mutex_unlock(&result->pool->lock);
+    return error;
+}
+
+/* Locks, and looks whether the result is there without waiting; locked only if it is. */
+static bool lock_if_there(pp_result *result)
+{
+    int error = ppi_check_result(result);
+
+    if (error) {
+        errno = -error;
+        return false;
+    }
+    pthread_mutex_lock(&result->pool->lock);
+    if (!is_there(result))
+        ppi_look(result->pool);
+    if (is_there(result))
+        return true;
+    pthread_mutex_unlock(&result->pool->lock);
+    return false;
+}
+
+PPI_PUBLIC bool pp_ready(pp_result *result)
+{
+    if (!lock_if_there(result))
+        return false;
+    pthread_mutex_unlock(&result->pool->lock);
+    return true;
+}
+
+PPI_PUBLIC bool pp_successful(pp_result *result)
+{
+    bool successful;
+
+    if (!lock_if_there(result))
+        return false;
+    successful = !ppi_first_failure(result);
+    pthread_mutex_unlock(&result->pool->lock);
+    return successful;
+}
+
+PPI_PUBLIC const pp_error *pp_error_of(pp_result *result)
+{
+    const pp_error *error;
+
+    if (!lock_if_there(result))
+        return NULL;
+    error = ppi_first_failure(result);
+    pthread_mutex_unlock(&result->pool->lock);
+    return error;
+}
+
+PPI_PUBLIC size_t pp_failures(pp_result *result)
+{
+    size_t failures;
+
+    if (!lock_if_there(result))
+        return 0;
+    failures = result->failed;
+    if (result->rest)
+        for (size_t i = next_missing(result, 0); i < result->count;
+             i = next_missing(result, i + 1))
+            failures++;
+    pthread_mutex_unlock(&result->pool->lock);
+    return failures;
+}
+
+PPI_PUBLIC const pp_error *pp_failure(pp_result *result, size_t i)
+{
+    const pp_error *error = NULL;
+
+    if (!lock_if_there(result))
+        return NULL;
+    if ((!result->rest || spell_out_rest(result)) && i < result->failed)
+        error = &result->failures[i];
+    pthread_mutex_unlock(&result->pool->lock);
+    return error;
+}
+
+PPI_PUBLIC void pp_result_free(pp_result *result)
+{
+    pp_pool *pool;
+
+    if (ppi_check_result(result) != 0)
+        return;
+    pool = result->pool;
+    pthread_mutex_lock(&pool->lock);
+    if (result == pool->called) {
+        pool->free_called = true;
+    } else if (result->state == PPI_OPEN) {
+        result->forgotten = true; /* ended by ppi_settle() */
+    } else {
+        ppi_result_destroy(result);
+    }
+    pthread_mutex_unlock(&pool->lock);
+}

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: MIT */
+/* apply, map and their forms that do not wait. */
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/public.h"
+#include "client/client.h"
+
+/* From so many records on that nobody may be looking at, somebody must take them in. */
+#define MANY_RECORDS (PPI_RECORDS / 2)
+
+/* What is submitted, in one form for all. */
+struct order {
+    const pp_task *task;
+    const void *items;
+    size_t count;
+    size_t chunksize; /* of a map; 0: guided */
+    bool is_map;
+    bool waits;
+    void *out; /* of an order that waits */
+    pp_callback *callback, *error_callback;
+    void *user;
+};
+
+static int check_order(pp_pool *pool, const struct order *order)
+{
+    int error = ppi_check_pool(pool);
+
+    if (!error)
+        error = ppi_check_task(order->task);
+    if (!error && order->count > 0 && order->task->args_size > 0 && !order->items)
+        error = -EINVAL;
+    if (!error && order->count > SSIZE_MAX / sizeof(pp_error))
+        error = -ENOMEM;
+    if (!error && !ppi_objects_have(pool->objects, (uintptr_t)order->task->run))
+        error = -ENOEXEC;
+    return error;
+}
+
+/* Locked.  Whether the pool takes orders. */
+static int check_phase(pp_pool *pool)
+{
+    if (!pool->gone && !pool->lost)
+        ppi_notice_loss(pool);
+    if (pool->phase != PPI_IS_OPEN)
+        return -ESHUTDOWN;
+    return pool->lost ? -ENOTRECOVERABLE : 0;
+}
+
+/* Locked.  Copies the arguments of all items that are not submitted yet. */
+static int keep_arguments(pp_pool *pool, pp_result *result, const struct order *order)
+{
+    size_t size = ppi_encoded_size(order->task, order->items, order->count);
+
+    if (size == 0)
+        return 0;
+    result->block = order->is_map ? ppi_buddy_alloc(&pool->arena, size) : malloc(size);
+    if (!result->block)
+        return -ENOMEM;
+    ppi_encode(order->task, order->items, order->count, result->block);
+    result->items = order->is_map ? NULL : result->block;
+    return 0;
+}
+
+/*
+ * Locked.  Whether the service thread is needed: for callbacks, for what waits in the
+ * backlog, and for results that would fill a worker's ring while nobody looks.
+ */
+static bool needs_service(const pp_pool *pool, const pp_result *result,
+                          const struct order *order)
+{
+    return order->callback || order->error_callback ||
+           (!order->waits &&
+            (!ppi_list_empty(&pool->backlog) || pool->used > MANY_RECORDS ||
+             (result->task.result_kind != PP_VALUE_ && result->count > MANY_RECORDS)));
+}
+
+/* Locked.  A result for an order, not submitted yet; or NULL and *error. */
+static pp_result *make_result(pp_pool *pool, const struct order *order, int *error)
+{
+    bool lends = order->is_map && order->waits && order->task->result_kind == PP_VALUE_;
+    pp_result *result = ppi_result_new(pool, order->task, order->count,
+                                       lends ? false : !order->waits || order->out);
+
+    if (!result) {
+        *error = -ENOMEM;
+        return NULL;
+    }
+    if (lends && order->task->result_size > 0) { /* values go to their place at once */
+        result->values = order->out;
+        result->values_borrowed = true;
+    }
+    result->chunksize = order->chunksize;
+    result->callback = order->callback;
+    result->error_callback = order->error_callback;
+    result->user = order->user;
+    result->items = order->items;
+    return result;
+}
+
+/*
+ * Locked.  Submits a result.  A map that does not wait is copied as a whole first, a
+ * single call only if it has to wait in the backlog.
+ */
+static int submit_result(pp_pool *pool, pp_result *result, const struct order *order)
+{
+    int error = 0;
+
+    if (ppi_encoded_size(order->task, order->items, order->count) == SIZE_MAX)
+        return -EINVAL;
+    if (order->callback || order->error_callback)
+        error = ppi_serve(pool);
+    if (!error && order->is_map && !order->waits)
+        error = keep_arguments(pool, result, order);
+    if (error)
+        return error;
+    if (!ppi_list_empty(&pool->backlog))
+        ppi_look(pool);
+    ppi_submit(pool, result);
+    if (!order->is_map && !order->waits && result->next == 0 && result->state == PPI_OPEN) {
+        error = keep_arguments(pool, result, order);
+        if (error)
+            pool->open--; /* it is in the backlog, and nowhere else */
+    }
+    return error;
+}
+
+/* Locked.  Makes and submits a result; NULL and *error if that cannot be. */
+static pp_result *submit(pp_pool *pool, const struct order *order, int *error)
+{
+    pp_result *result;
+
+    *error = check_phase(pool);
+    if (*error || !(result = make_result(pool, order, error)))
+        return NULL;
+    *error = submit_result(pool, result, order);
+    if (*error) {
+        ppi_result_destroy(result);
+        return NULL;
+    }
+    if (needs_service(pool, result, order))
+        ppi_serve(pool); /* without it, whoever waits does its work */
+    return result;
+}
+
+static pp_result *submit_async(pp_pool *pool, const struct order *order)
+{
+    pp_result *result = NULL;
+    int error = check_order(pool, order);
+
+    if (!error) {
+        pthread_mutex_lock(&pool->lock);
+        result = submit(pool, order, &error);
+        pthread_mutex_unlock(&pool->lock);
+    }
+    if (error)
+        errno = -error;
+    return result;
+}
+
+static bool is_complete(void *what)
+{
+    return ((pp_result *)what)->state == PPI_THERE;
+}
+
+/* Submits and waits; the result exists only meanwhile. */
+static int submit_and_wait(pp_pool *pool, const struct order *order, pp_error **failure)
+{
+    int error = check_order(pool, order);
+    const pp_error *first;
+    pp_result *result;
+
+    if (error)
+        return error;
+    pthread_mutex_lock(&pool->lock);
+    result = submit(pool, order, &error);
+    if (result) {
+        ppi_wait_until(pool, is_complete, result, PPI_NEVER);
+        first = ppi_first_failure(result);
+        error = first ? ppi_error_code(first) : 0;
+        if (first && failure)
+            *failure = ppi_error_copy(first);
+        ppi_hand_out(result, order->out, true);
+        ppi_result_destroy(result);
+    }
+    pthread_mutex_unlock(&pool->lock);
+    return error;
+}
+
+PPI_PUBLIC int pp_apply_with(pp_pool *pool, pp_call call, void *out,
+                             const pp_apply_options *given)
+{
+    pp_apply_options options;
+    int error = ppi_copy_options(&options, sizeof options, given);
+    struct order order = {
+        .task = call.task, .items = call.args, .count = 1, .waits = true, .out = out
+    };
+
+    return error ? error : submit_and_wait(pool, &order, options.error);
+}
+
+PPI_PUBLIC pp_result *pp_apply_async_with(pp_pool *pool, pp_call call,
+                                          const pp_async_options *given)
+{
+    pp_async_options options;
+    struct order order = { .task = call.task, .items = call.args, .count = 1 };
+
+    if (ppi_copy_options(&options, sizeof options, given) != 0) {
+        errno = EINVAL;
+        return NULL;
+    }
+    order.callback = options.callback;
+    order.error_callback = options.error_callback;
+    order.user = options.user;
+    return submit_async(pool, &order);
+}
+
+PPI_PUBLIC int pp_map_with(pp_pool *pool, const pp_task *task, const void *items, size_t count,
+                           void *out, const pp_map_options *given)
+{
+    pp_map_options options;
+    int error = ppi_copy_options(&options, sizeof options, given);
+    struct order order = { .task = task,
+                           .items = items,
+                           .count = count,
+                           .chunksize = (size_t)options.chunksize,
+                           .is_map = true,
+                           .waits = true,
+                           .out = out };
+
+    if (!error && options.chunksize < 0)
+        error = -EINVAL;
+    return error ? error : submit_and_wait(pool, &order, options.error);
+}
+
+PPI_PUBLIC pp_result *pp_map_async_with(pp_pool *pool, const pp_task *task, const void *items,
+                                        size_t count, const pp_map_async_options *given)
+{
+    pp_map_async_options options;
+    int error = ppi_copy_options(&options, sizeof options, given);
+    struct order order = { .task = task,
+                           .items = items,
+                           .count = count,
+                           .chunksize = (size_t)options.chunksize,
+                           .is_map = true,
+                           .callback = options.callback,
+                           .error_callback = options.error_callback,
+                           .user = options.user };
+
+    if (error || options.chunksize < 0) {
+        errno = EINVAL;
+        return NULL;
+    }
+    return submit_async(pool, &order);
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Waiting in the client.  Of all threads that wait, one leads: it sleeps on the
+ * client's bell, takes in what workers have done for all of them, feeds the backlog
+ * and tells the others, which sleep on a condition of this process.  When its own
+ * wait is over another takes its place.
+ */
+#include <errno.h>
+
+#include "base/clock.h"
+#include "client/client.h"
+#include "queue/wake.h"
+
+void ppi_notify(pp_pool *pool)
+{
+    if (pool->followers > 0)
+        pthread_cond_broadcast(&pool->progress);
+    if (pool->led) /* the leader sleeps: it may be what it waits for */
+        ppi_wake_leader(pool->queue);
+}
+
+void ppi_look(pp_pool *pool)
+{
+    if (pool->gone)
+        return;
+    if (ppi_take_in(pool))
+        ppi_feed(pool);
+    ppi_notice_loss(pool);
+}
+
+static int follow(pp_pool *pool, uint64_t deadline_ns)
+{
+    struct timespec deadline = ppi_timespec(deadline_ns);
+    int error;
+
+    pool->followers++;
+    error = deadline_ns == PPI_NEVER
+                ? pthread_cond_wait(&pool->progress, &pool->lock)
+                : pthread_cond_clockwait(&pool->progress, &pool->lock, CLOCK_MONOTONIC,
+                                         &deadline);
+    pool->followers--;
+    return error == ETIMEDOUT ? -ETIMEDOUT : 0;
+}
+
+/* Sleeps until there is something to take in, unless there is already. */
+static int lead(pp_pool *pool, bool (*done)(void *what), void *what, uint64_t deadline_ns)
+{
+    uint32_t bell = ppi_client_announce(pool->queue);
+    int error;
+
+    if (ppi_news(pool) || ppi_lost(pool) || done(what))
+        return 0;
+    pool->led = true;
+    pthread_mutex_unlock(&pool->lock);
+    error = ppi_client_sleep(pool->queue, bell, deadline_ns);
+    pthread_mutex_lock(&pool->lock);
+    pool->led = false;
+    ppi_notify(pool); /* somebody must lead, and we may be about to leave */
+    return error == -ETIMEDOUT ? -ETIMEDOUT : 0;
+}
+
+int ppi_wait_until(pp_pool *pool, bool (*done)(void *what), void *what, uint64_t deadline_ns)
+{
+    int error = 0;
+
+    for (;;) {
+        if (done(what))
+            return 0;
+        if (!pool->led)
+            ppi_look(pool);
+        if (pool->mode == PP_CALLBACKS_POLL && !pool->calling && ppi_run_callbacks(pool) > 0)
+            continue;
+        if (done(what))
+            return 0;
+        if (error == -ETIMEDOUT || deadline_ns == 0)
+            return -ETIMEDOUT;
+        /* When no worker is left only other threads can bring anything about. */
+        error = pool->led || pool->lost ? follow(pool, deadline_ns)
+                                        : lead(pool, done, what, deadline_ns);
+    }
+}
