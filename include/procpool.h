@@ -235,7 +235,8 @@ typedef struct pp_pool_options {
  *
  * Creates a pool and waits until its workers are there and their initializers
  * have returned.  The workers see the program as it is now: its memory, open
- * files and loaded code.  Buffered output of stdout is written first.
+ * files and loaded code.  Buffered output is written first, of all streams if the
+ * program has one thread, otherwise of stdout.
  *
  * Returns the pool, which pp_pool_free() frees, or NULL with errno, and then
  * leaves nothing behind:

@@ -147,13 +147,21 @@ static void condemn(pp_pool *pool, unsigned seat, uint32_t incarnation)
     ppi_poke(pool);
 }
 
+/* The worker that the supervisor has announced for a seat; 0: there never was one. */
+static uint32_t announced_on(const pp_pool *pool, unsigned seat)
+{
+    return seat < pool->queue->seats
+               ? atomic_load_explicit(&pool->queue->control->seats[seat].incarnation,
+                                      memory_order_acquire)
+               : 0;
+}
+
 /* The incarnation whose records lie on a seat; 0 if there are none to look at. */
 static uint32_t seated(const pp_pool *pool, unsigned seat)
 {
     uint32_t incarnation = atomic_load_explicit(
         &ppi_queue_seat(pool->queue, seat)->incarnation, memory_order_acquire);
-    uint32_t announced = atomic_load_explicit(&pool->queue->control->seats[seat].incarnation,
-                                              memory_order_acquire);
+    uint32_t announced = announced_on(pool, seat);
 
     return incarnation == announced && incarnation != pool->released[seat] ? incarnation : 0;
 }
@@ -245,7 +253,8 @@ bool ppi_take_in(pp_pool *pool)
 {
     bool any = take_control(pool);
 
-    for (unsigned seat = 0; seat < pool->queue->seats; seat++) {
+    /* Seats are given out from the first on: behind one that never was, none was. */
+    for (unsigned seat = 0; announced_on(pool, seat) != 0; seat++) {
         uint32_t incarnation = seated(pool, seat);
 
         if (incarnation != 0)
@@ -259,7 +268,7 @@ bool ppi_news(const pp_pool *pool)
 {
     if (pool->control_taken != load(&pool->queue->control->tail))
         return true;
-    for (unsigned seat = 0; seat < pool->queue->seats; seat++)
+    for (unsigned seat = 0; announced_on(pool, seat) != 0; seat++)
         if (seated(pool, seat) != 0 &&
             pool->taken[seat] != load(&ppi_queue_seat(pool->queue, seat)->tail))
             return true;

@@ -184,25 +184,31 @@ static pp_pool *allocate(const pp_pool_options *options, unsigned workers)
 
 /* ---- Starting ---- */
 
-/* What stdout holds would be written by the client and by every worker. */
-static void flush_output(void)
+/*
+ * What streams hold would be written by the client, and again by each worker that
+ * flushes or exits.
+ */
+static void flush_output(bool single_threaded)
 {
-    if (ftrylockfile(stdout) != 0)
-        return; /* another thread is at it */
-    fflush_unlocked(stdout);
-    funlockfile(stdout);
+    if (single_threaded) {
+        fflush(NULL);
+    } else if (ftrylockfile(stdout) == 0) { /* others may be locked by a thread that reads */
+        fflush_unlocked(stdout);
+        funlockfile(stdout);
+    }
 }
 
 static int fork_supervisor(pp_pool *pool)
 {
+    bool single_threaded = ppi_single_threaded();
     sigset_t all, before;
     pid_t pid;
     int error = 0;
 
-    flush_output();
+    flush_output(single_threaded);
     sigfillset(&all); /* the client's handlers must not run in the child */
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    pid = ppi_single_threaded() ? ppi_fork_quiet() : fork();
+    pid = single_threaded ? ppi_fork_quiet() : fork();
     if (pid == 0)
         ppi_supervisor_run(&pool->heritage);
     if (pid < 0)

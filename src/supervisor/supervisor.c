@@ -11,6 +11,7 @@
 #include <linux/futex.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdio_ext.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -80,6 +81,7 @@ static void become_supervisor(void)
     int nothing;
 
     reset_signals();
+    __fpurge(stdout); /* what the client could not write before is still its to write */
     setsid(); /* what is typed at the client's terminal is not for us */
     prctl(PR_SET_NAME, "pp-supervisor");
     prctl(PR_SET_CHILD_SUBREAPER, 1);
