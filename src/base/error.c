@@ -24,7 +24,7 @@ static const struct {
     { -ECHILD, "the pool belongs to another process: only its creator can use it" },
     { -EDEADLK, "waiting for this in a callback would never end" },
     { -ENOEXEC, "the task's function was not loaded yet when the pool was created" },
-    { -ENOTRECOVERABLE, "the pool is broken: it cannot keep a worker alive" },
+    { -ENOTRECOVERABLE, "the pool is broken: it takes no more tasks" },
     { -ESHUTDOWN, "the pool is closed: it takes no more tasks" },
     { -ETIMEDOUT, "timed out: the task runs on" },
 };

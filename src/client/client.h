@@ -139,9 +139,9 @@ bool ppi_objects_have(struct ppi_objects *objects, uintptr_t address);
 /* 0 or -EINVAL, -E2BIG: whether a task's description makes sense. */
 int ppi_check_task(const pp_task *task);
 
-/* The bytes that count items take with all that they point to; SIZE_MAX if they make
-   no sense (bytes of a size at NULL). */
-size_t ppi_encoded_size(const pp_task *task, const void *items, size_t count);
+/* The bytes that count items take with all that they point to; 0 or -EINVAL (bytes of a
+   size at NULL), -ENOMEM (more than can be). */
+int ppi_encoded_size(const pp_task *task, const void *items, size_t count, size_t *size);
 
 /* Copies them to block, which has that size. */
 void ppi_encode(const pp_task *task, const void *items, size_t count, void *block);

@@ -221,7 +221,8 @@ static void bury(pp_pool *pool, const struct ppi_record_shm *record)
 
     if (seated(pool, record->seat) == incarnation)
         take_seat(pool, record->seat, incarnation, record->first);
-    end_claims_of(pool, record->seat, record->code, (pid_t)record->payload);
+    if (!(record->flags & PPI_ENDED))
+        end_claims_of(pool, record->seat, record->code, (pid_t)record->payload);
     /* Whatever the dead had claimed to have written, the next begins where we are. */
     atomic_store_explicit(&pool->queue->shm->acks[record->seat].taken,
                           pool->taken[record->seat], memory_order_release);

@@ -16,6 +16,12 @@
 /* What follows the structs begins at, and bytes are kept at, multiples of this. */
 #define ALIGN ((size_t)16)
 
+/* What a parameter or result of this kind takes itself; 0: it is for the task to say. */
+static size_t size_of(unsigned kind)
+{
+    return kind == PP_STRING_ ? sizeof(char *) : kind == PP_BYTES_ ? sizeof(pp_bytes) : 0;
+}
+
 int ppi_check_task(const pp_task *task)
 {
     if (!task || task->size < sizeof *task || !task->name || !task->run)
@@ -23,12 +29,11 @@ int ppi_check_task(const pp_task *task)
     if (task->nparams > PP_MAX_PARAMS)
         return -E2BIG;
     if (task->args_size > MAX_ARGS_SIZE || task->result_size > MAX_RESULT_SIZE ||
-        task->result_kind > PP_BYTES_)
+        task->result_kind > PP_BYTES_ ||
+        (task->result_kind != PP_VALUE_ && task->result_size != size_of(task->result_kind)))
         return -EINVAL;
     for (unsigned i = 0; i < task->nparams; i++) {
-        size_t size = task->params[i].kind == PP_STRING_  ? sizeof(char *)
-                      : task->params[i].kind == PP_BYTES_ ? sizeof(pp_bytes)
-                                                          : 0;
+        size_t size = size_of(task->params[i].kind);
 
         if (task->params[i].kind > PP_BYTES_ || size > task->args_size ||
             task->params[i].offset > task->args_size - size)
@@ -61,25 +66,36 @@ static pp_bytes pointed_to(const struct pp_param_ *param, const char *item)
     return bytes;
 }
 
-size_t ppi_encoded_size(const pp_task *task, const void *items, size_t count)
+/* More than any process can address. */
+#define ABSURD ((size_t)1 << 47)
+
+/* The bytes that an item's parameters point to; 0 or -errno. */
+static int add_pointed_to(const pp_task *task, const char *item, size_t *size)
 {
-    size_t size;
+    for (unsigned p = 0; p < task->nparams; p++) {
+        pp_bytes bytes = pointed_to(&task->params[p], item);
 
-    if (__builtin_mul_overflow(task->args_size, count, &size) || size > SIZE_MAX / 2)
-        return SIZE_MAX;
+        if (!bytes.data && bytes.size > 0)
+            return -EINVAL;
+        if (bytes.size > ABSURD || *size > ABSURD)
+            return -ENOMEM;
+        *size += ppi_round_up(bytes.size, ALIGN);
+    }
+    return 0;
+}
+
+int ppi_encoded_size(const pp_task *task, const void *items, size_t count, size_t *size)
+{
+    int error = 0;
+
+    if (__builtin_mul_overflow(task->args_size, count, size) || *size > ABSURD)
+        return -ENOMEM;
     if (is_flat(task))
-        return size;
-    size = ppi_round_up(size, ALIGN);
-    for (size_t i = 0; i < count; i++)
-        for (unsigned p = 0; p < task->nparams; p++) {
-            pp_bytes bytes =
-                pointed_to(&task->params[p], (const char *)items + i * task->args_size);
-
-            if ((!bytes.data && bytes.size > 0) || bytes.size > SIZE_MAX / 2 - size)
-                return SIZE_MAX;
-            size += ppi_round_up(bytes.size, ALIGN);
-        }
-    return size;
+        return 0;
+    *size = ppi_round_up(*size, ALIGN);
+    for (size_t i = 0; i < count && !error; i++)
+        error = add_pointed_to(task, (const char *)items + i * task->args_size, size);
+    return error;
 }
 
 void ppi_encode(const pp_task *task, const void *items, size_t count, void *block)

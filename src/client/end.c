@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -42,28 +43,10 @@ static void end_open(pp_pool *pool, const pp_error *error)
     }
 }
 
-void ppi_notice_loss(pp_pool *pool)
-{
-    pp_error error = { .kind = PP_CRASHED, .message = "the pool's supervisor died" };
-
-    if (!ppi_lost(pool))
-        return;
-    pool->lost = true;
-    ppi_take_in(pool); /* what was committed before counts */
-    if (pool->phase == PPI_IS_TERMINATED) {
-        error.kind = PP_CANCELLED;
-        error.message = "the pool was terminated";
-    } else if (state_of(pool) == PPI_POOL_BROKEN) {
-        error.kind = PP_BROKEN;
-        error.message = pool->queue->control->failure;
-    }
-    end_open(pool, &error);
-    ppi_notify(pool);
-}
-
-/* ---- Letting go ---- */
-
-/* The supervisor cannot wait for its workers any more: the kernel ends them now. */
+/*
+ * The supervisor has died and cannot wait for its workers any more: the kernel ends
+ * them now.  They become our children if we are a subreaper.
+ */
 static void await_orphans(const pp_pool *pool)
 {
     const struct timespec pause = { .tv_nsec = 1000000 };
@@ -78,8 +61,33 @@ static void await_orphans(const pp_pool *pool)
         while (!ppi_pidfd_dead(worker) && ppi_now_ns() < deadline)
             nanosleep(&pause, NULL);
         close(worker);
+        waitpid(shown->pid, NULL, WNOHANG);
     }
 }
+
+void ppi_notice_loss(pp_pool *pool)
+{
+    pp_error error = { .kind = PP_CRASHED, .message = "the pool's supervisor died" };
+
+    if (!ppi_lost(pool))
+        return;
+    pool->lost = true;
+    ppi_reap_quiet(pool->supervisor);
+    if (state_of(pool) < PPI_POOL_BROKEN)
+        await_orphans(pool);
+    ppi_take_in(pool); /* what was committed before counts */
+    if (pool->phase == PPI_IS_TERMINATED) {
+        error.kind = PP_CANCELLED;
+        error.message = "the pool was terminated";
+    } else if (state_of(pool) == PPI_POOL_BROKEN) {
+        error.kind = PP_BROKEN;
+        error.message = pool->queue->control->failure;
+    }
+    end_open(pool, &error);
+    ppi_notify(pool);
+}
+
+/* ---- Letting go ---- */
 
 void ppi_shut_down(pp_pool *pool)
 {
@@ -94,9 +102,6 @@ void ppi_shut_down(pp_pool *pool)
     if (pool->gone)
         return;
     pool->gone = true;
-    ppi_reap_quiet(pool->supervisor);
-    if (state_of(pool) < PPI_POOL_BROKEN)
-        await_orphans(pool);
     close(pool->heritage.poke);
     ppi_buddy_destroy(&pool->arena);
     ppi_queue_destroy(pool->queue);
@@ -168,10 +173,10 @@ PPI_PUBLIC int pp_join_with(pp_pool *pool, double timeout)
         return error;
     deadline = ppi_deadline_ns(timeout);
     pthread_mutex_lock(&pool->lock);
-    if (pool->phase == PPI_IS_OPEN)
-        error = -EBUSY;
-    else if (ppi_in_callback(pool))
+    if (ppi_in_callback(pool))
         error = -EDEADLK;
+    else if (pool->phase == PPI_IS_OPEN)
+        error = -EBUSY;
     else
         error = ppi_wait_until(pool, all_done, pool, deadline);
     if (!error) {

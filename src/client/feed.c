@@ -70,7 +70,7 @@ static bool stage(pp_pool *pool, pp_result *result, struct ppi_slot_shm *slot, s
         return true;
     }
     items += result->next * task->args_size;
-    size = ppi_encoded_size(task, items, count);
+    ppi_encoded_size(task, items, count, &size); /* looked at when it was submitted */
     if (size <= PPI_INLINE_ARGS) {
         ppi_encode(task, items, count, slot->inline_args);
         slot->args = (uint64_t)((char *)slot->inline_args - base);

@@ -303,25 +303,55 @@ static int make(pp_pool *pool)
     return error;
 }
 
+/* 0, or an errno and why in words. */
+static int check_options(const pp_pool_options *options, char *why, size_t size)
+{
+    if (options->processes < 0 || options->processes > PPI_MAX_WORKERS)
+        snprintf(why, size, "processes is %d: it must be 1 to %d, or 0 for the number of CPUs",
+                 options->processes, PPI_MAX_WORKERS);
+    else if (options->max_tasks_per_child < 0)
+        snprintf(why, size, "max_tasks_per_child is %ld: it must not be negative",
+                 options->max_tasks_per_child);
+    else if (options->callbacks > PP_CALLBACKS_POLL)
+        snprintf(why, size, "callbacks is %u: it must be one of PP_CALLBACKS_...",
+                 (unsigned)options->callbacks);
+    return *why ? EINVAL : 0;
+}
+
+/* Makes a pool that has no process yet; NULL and *code. */
+static pp_pool *prepare(const pp_pool_options *options, int *code)
+{
+    unsigned workers = options->processes ? (unsigned)options->processes : usable_cpus();
+    pp_pool *pool =
+        allocate(options, workers < PPI_MAX_WORKERS ? workers : PPI_MAX_WORKERS);
+
+    *code = pool ? -make(pool) : ENOMEM;
+    if (!*code)
+        return pool;
+    if (pool)
+        unmake(pool);
+    return NULL;
+}
+
 PPI_PUBLIC pp_pool *pp_pool_new_with(const pp_pool_options *given)
 {
     pp_pool_options options;
+    pp_error failure = { .size = sizeof failure, .kind = PP_RAISED, .function = "pp_pool_new" };
+    pp_error *error = NULL;
+    char why[128] = "";
     pp_pool *pool = NULL;
     int code = -ppi_copy_options(&options, sizeof options, given);
 
-    if (!code && (options.processes < 0 || options.processes > PPI_MAX_WORKERS ||
-                  options.max_tasks_per_child < 0 || options.callbacks > PP_CALLBACKS_POLL))
-        code = EINVAL;
-    if (!code) {
-        unsigned cpus = options.processes ? (unsigned)options.processes : usable_cpus();
-
-        pool = allocate(&options, cpus < PPI_MAX_WORKERS ? cpus : PPI_MAX_WORKERS);
-        code = pool ? -make(pool) : ENOMEM;
-        if (code && pool)
-            unmake(pool);
-        else if (pool)
-            code = start(pool, options.error);
-    }
-    errno = code ? code : errno;
-    return code ? NULL : pool;
+    if (!code)
+        code = check_options(&options, why, sizeof why);
+    if (!code && (pool = prepare(&options, &code)))
+        code = start(pool, options.error ? &error : NULL);
+    if (!code)
+        return pool;
+    failure.code = code;
+    failure.message = *why ? why : strerrordesc_np(code);
+    if (options.error)
+        *options.error = error ? error : ppi_error_copy(&failure);
+    errno = code;
+    return NULL;
 }

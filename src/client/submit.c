@@ -50,10 +50,9 @@ static int check_phase(pp_pool *pool)
 }
 
 /* Locked.  Copies the arguments of all items that are not submitted yet. */
-static int keep_arguments(pp_pool *pool, pp_result *result, const struct order *order)
+static int keep_arguments(pp_pool *pool, pp_result *result, const struct order *order,
+                          size_t size)
 {
-    size_t size = ppi_encoded_size(order->task, order->items, order->count);
-
     if (size == 0)
         return 0;
     result->block = order->is_map ? ppi_buddy_alloc(&pool->arena, size) : malloc(size);
@@ -106,21 +105,22 @@ static pp_result *make_result(pp_pool *pool, const struct order *order, int *err
  */
 static int submit_result(pp_pool *pool, pp_result *result, const struct order *order)
 {
-    int error = 0;
+    size_t size;
+    int error = ppi_encoded_size(order->task, order->items, order->count, &size);
 
-    if (ppi_encoded_size(order->task, order->items, order->count) == SIZE_MAX)
-        return -EINVAL;
-    if (order->callback || order->error_callback)
+    if (!error && !order->is_map && size > pool->queue->arena_size)
+        error = -ENOMEM;
+    if (!error && (order->callback || order->error_callback))
         error = ppi_serve(pool);
     if (!error && order->is_map && !order->waits)
-        error = keep_arguments(pool, result, order);
+        error = keep_arguments(pool, result, order, size);
     if (error)
         return error;
     if (!ppi_list_empty(&pool->backlog))
         ppi_look(pool);
     ppi_submit(pool, result);
     if (!order->is_map && !order->waits && result->next == 0 && result->state == PPI_OPEN) {
-        error = keep_arguments(pool, result, order);
+        error = keep_arguments(pool, result, order, size);
         if (error)
             pool->open--; /* it is in the backlog, and nowhere else */
     }

@@ -70,17 +70,16 @@ static uint64_t position_of(uint64_t slot, uint64_t word)
     return ((word >> 32) - 1) * PPI_WINDOW + slot;
 }
 
-/* Looks at every word, whatever head says. */
-static bool take_any(struct ppi_claimer *claimer, uint64_t *position, uint64_t *first)
+/* Looks at every word, whatever head says, for one of this state. */
+static bool take_any(struct ppi_claimer *claimer, enum ppi_claim_state state,
+                     uint64_t *position, uint64_t *first)
 {
     for (uint64_t slot = 0; slot < PPI_WINDOW; slot++) {
         uint64_t word = atomic_load_explicit(&claimer->queue->claims->words[slot],
                                              memory_order_relaxed);
 
-        if (STATE(word) != PPI_QUEUED && STATE(word) != PPI_REQUEUED)
-            continue;
         *position = position_of(slot, word);
-        if (take(claimer, *position, first))
+        if (STATE(word) == state && take(claimer, *position, first))
             return true;
     }
     return false;
@@ -96,7 +95,7 @@ static bool take_next(struct ppi_claimer *claimer, uint64_t *position, uint64_t 
     bool taken = false;
 
     if (tail - head > 2 * PPI_WINDOW) { /* nonsense, or very late */
-        if (take_any(claimer, position, first))
+        if (take_any(claimer, PPI_QUEUED, position, first))
             return true;
         next = tail;
     }
@@ -110,20 +109,24 @@ static bool take_next(struct ppi_claimer *claimer, uint64_t *position, uint64_t 
     return taken;
 }
 
-bool ppi_claim(struct ppi_claimer *claimer, uint64_t *position, uint64_t *first)
+/* Takes a task that was handed back; they are older than those from head on. */
+static bool take_requeued(struct ppi_claimer *claimer, uint64_t *position, uint64_t *first)
 {
-    uint64_t requeues;
-
-    if (take_next(claimer, position, first))
-        return true;
     /* Pairs with the release of ppi_requeue(): its word is there when its count is. */
-    requeues = atomic_load_explicit(&claimer->queue->control->requeues, memory_order_acquire);
+    uint64_t requeues =
+        atomic_load_explicit(&claimer->queue->control->requeues, memory_order_acquire);
+
     if (requeues == claimer->requeues)
         return false;
-    if (take_any(claimer, position, first))
+    if (take_any(claimer, PPI_REQUEUED, position, first))
         return true;
     claimer->requeues = requeues;
     return false;
+}
+
+bool ppi_claim(struct ppi_claimer *claimer, uint64_t *position, uint64_t *first)
+{
+    return take_requeued(claimer, position, first) || take_next(claimer, position, first);
 }
 
 bool ppi_claimable(const struct ppi_claimer *claimer)

@@ -158,6 +158,7 @@ enum ppi_outcome {
 enum {
     PPI_LAST = 1, /* the task is over: the commit of the whole */
     PPI_NULL = 2, /* a string that is NULL */
+    PPI_ENDED = 4, /* of a death: the supervisor killed the worker because the pool ends */
 };
 
 /*

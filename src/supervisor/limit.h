@@ -2,9 +2,10 @@
 /*
  * When to give up: workers that die of themselves and not of a task.
  *
- * A death in a task costs an item, so that there cannot be more of them than items.
- * Others (in the initializer, while idle) could go on for ever: at most max(8, 2n)
- * of them in ten seconds, and at most three in a row that never became ready.
+ * A death in a task costs an item, so that there cannot be more of them than items,
+ * and a worker that has begun a task was of use.  Others (in the initializer, or
+ * before the first task) could go on for ever: at most max(8, 2n) of them in ten
+ * seconds, and less than three in a row that never became ready.
  */
 #ifndef PPI_SUPERVISOR_LIMIT_H
 #define PPI_SUPERVISOR_LIMIT_H
@@ -25,7 +26,7 @@ struct ppi_limit {
 
 void ppi_limit_init(struct ppi_limit *limit, unsigned workers);
 
-/* Counts a death outside of any task; false when it was one too many. */
+/* Counts a death before the first task; false when it was one too many. */
 bool ppi_limit_allows(struct ppi_limit *limit, uint64_t now_ns, bool was_ready);
 
 /* A worker became ready, or died of a task: what came before was no series. */

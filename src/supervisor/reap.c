@@ -159,8 +159,8 @@ static bool settle(struct ppi_supervisor *supervisor, struct remains *remains)
         return false;
     }
     record_done(supervisor, remains);
-    if (remains->done == end)
-        return false;
+    if (remains->done == end || supervisor->killing)
+        return false; /* in the latter case the client says how what is left has ended */
     record_crash(supervisor, remains);
     if (remains->done + 1 < end)
         hand_back(supervisor, remains, remains->done + 1);
@@ -185,6 +185,7 @@ static void record_death(struct ppi_supervisor *supervisor, const struct remains
         .code = remains->status,
         .seat = (uint16_t)remains->seat,
         .outcome = PPI_DEATH,
+        .flags = supervisor->killing ? PPI_ENDED : 0,
     };
 
     post(supervisor, &record);

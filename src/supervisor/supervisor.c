@@ -100,6 +100,7 @@ static void end_descendants(struct ppi_supervisor *supervisor)
     const struct timespec pause = { .tv_nsec = 200000 };
     siginfo_t info;
 
+    supervisor->killing = true;
     for (;;) {
         for (unsigned seat = 0; seat < supervisor->queue.seats; seat++)
             if (supervisor->places[seat].pid)
@@ -153,7 +154,7 @@ static void describe_death(char *text, size_t size, int status)
         snprintf(text, size, "exited with status %d", WEXITSTATUS(status));
 }
 
-/* A worker died that ran no task: is there any use in replacing it? */
+/* A worker died outside of any task: is there any use in replacing it? */
 static void count_death(struct ppi_supervisor *supervisor, unsigned seat, int status)
 {
     struct ppi_seat_shm *shm = ppi_queue_seat(&supervisor->queue, seat);
@@ -163,6 +164,10 @@ static void count_death(struct ppi_supervisor *supervisor, unsigned seat, int st
 
     if (state == PPI_SEAT_RETIRED && status == 0)
         return;
+    if (seated && atomic_load(&shm->runs) != PPI_NO_POSITION) {
+        ppi_limit_relax(&supervisor->limit); /* it has worked: there is */
+        return;
+    }
     describe_death(how, sizeof how, status);
     if (state == PPI_SEAT_FAILED)
         snprintf(why, sizeof why, "%.*s", (int)sizeof shm->message - 1, shm->message);
@@ -294,6 +299,7 @@ _Noreturn void ppi_supervisor_run(const struct ppi_heritage *heritage)
     static struct ppi_supervisor supervisor; /* this process has no other */
 
     become_supervisor();
+    memset(&supervisor, 0, sizeof supervisor); /* a task may make a pool, too */
     supervisor.heritage = heritage;
     supervisor.queue = heritage->queue;
     supervisor.wanted = heritage->workers;

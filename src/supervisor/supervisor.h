@@ -24,6 +24,7 @@ struct ppi_supervisor {
     uint64_t tail;                /* of the own records */
     unsigned wanted, alive;       /* workers */
     bool ending;                  /* no more replacements */
+    bool killing;                 /* everything ends now: deaths are our doing */
     struct ppi_limit limit;
     uint64_t retry_at_ns; /* when forking failed; PPI_NEVER otherwise */
     uint64_t backoff_ns;
@@ -40,7 +41,7 @@ int ppi_spawn_worker(struct ppi_supervisor *supervisor);
 /*
  * Judges what a dead worker leaves behind: records what it had done and what its
  * death cost, hands back the rest, tells everybody.  Returns whether the death cost
- * an item, or was none: as opposed to one that happened outside of any task.
+ * an item.
  */
 bool ppi_reap_worker(struct ppi_supervisor *supervisor, unsigned seat, int status);
 

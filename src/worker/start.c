@@ -13,6 +13,7 @@
 void ppi_worker_init(struct ppi_worker *worker, struct ppi_queue *queue, unsigned seat,
                      uint32_t incarnation, uint64_t max_items)
 {
+    memset(worker, 0, sizeof *worker); /* a task may make a pool, whose workers inherit this */
     ppi_seat_init(&worker->seat, queue, seat, incarnation);
     ppi_claimer_init(&worker->claimer, queue, seat);
     worker->pid = getpid();

@@ -470,6 +470,12 @@ tell:
 
 /* ---- Client ---- */
 
+#ifdef FREE_AT_LAST
+#define ALL_HAVE_OUTCOMES (i == CHUNK || end == CHUNK)
+#else
+#define ALL_HAVE_OUTCOMES (i == CHUNK)
+#endif
+
 /* A record: each item gets its outcome, once; the slot is free when all items have theirs. */
 inline take(pos, first, end, kind)
 {
@@ -488,8 +494,8 @@ inline take(pos, first, end, kind)
     od;
     i = 0;
     do
-    :: i == CHUNK -> CLEAR(in_use, SLOT(pos)); slot_pos[SLOT(pos)] = NONE; break
-    :: i < CHUNK && HAS(outcome, ITEM(slot_task[SLOT(pos)], i)) -> i++
+    :: ALL_HAVE_OUTCOMES -> CLEAR(in_use, SLOT(pos)); slot_pos[SLOT(pos)] = NONE; break
+    :: i < CHUNK && !ALL_HAVE_OUTCOMES && HAS(outcome, ITEM(slot_task[SLOT(pos)], i)) -> i++
     :: else -> break
     od;
     i = 0; pos = 0; first = 0; end = 0
@@ -610,6 +616,9 @@ drained:
        RING(CLIENT_STEP, q, goto drained);
        atomic { goto drained }
     :: atomic { n == NT && in_use == 0 -> goto all_done }
+#ifdef REUSE_WHEN_CLAIMED
+    :: atomic { n < NT && HAS(in_use, 0) && STATE_OF(words[0]) == CLAIMED -> CLEAR(in_use, 0); goto drained }
+#endif
     :: atomic { (n == NT && in_use != 0) || in_use == BIT(W) - 1 -> goto again }
     fi;
 again:
