@@ -76,12 +76,13 @@ typedef enum pp_kind {
 typedef struct pp_error {
     size_t size;          /* of this struct, in the library that filled it */
     pp_kind kind;         /* never PP_SUCCEEDED */
-    int code;             /* PP_RAISED: what pp_raise() was given; otherwise 0 */
+    int code;             /* PP_RAISED: what pp_raise() was given, or ENOMEM for a result or
+                             arguments larger than memory; otherwise 0 */
     int signal;           /* PP_CRASHED: the signal that killed the worker, or 0 */
     int status;           /* PP_CRASHED without signal: the worker's exit status */
     pid_t pid;            /* the worker's process id, or 0 when none ran the item */
     size_t index;         /* the item's index; 0 for a single call */
-    const char *function; /* the task's name; never NULL */
+    const char *function; /* the task's name, or what failed in pp_pool_new(); never NULL */
     const char *message;  /* one line for people; never NULL */
 } pp_error;
 
@@ -235,8 +236,10 @@ typedef struct pp_pool_options {
  *
  * Creates a pool and waits until its workers are there and their initializers
  * have returned.  The workers see the program as it is now: its memory, open
- * files and loaded code.  Buffered output is written first, of all streams if the
- * program has one thread, otherwise of stdout.
+ * files and loaded code.  They are in a session of their own, their standard input
+ * is /dev/null, SIGINT is ignored and every other signal has its default action.
+ * Buffered output is written first, of all streams if the program has one thread,
+ * otherwise of stdout.
  *
  * Returns the pool, which pp_pool_free() frees, or NULL with errno, and then
  * leaves nothing behind:
@@ -287,8 +290,8 @@ int pp_join_with(pp_pool *pool, double timeout);
 /*
  * Terminates the pool if it still runs, waits until its processes are gone, and
  * frees it and all of its results: pointers to them, and what pp_get() handed
- * out by pointer, are not valid any more.  No callback runs for results that it
- * ends.  Accepts NULL.  In a process other than the creator's it does nothing.
+ * out by pointer, are not valid any more.  No callback runs from then on.  Accepts
+ * NULL.  In a process other than the creator's it does nothing.
  *
  * Returns 0, or -EDEADLK, called from a callback, and then it did nothing.
  * Since 0.1.
@@ -367,7 +370,6 @@ typedef struct pp_map_async_options {
  *                    supervisor is gone
  *   ENOEXEC          the function is not in code that was loaded when the pool
  *                    was created
- *   EDEADLK          a blocking call in a callback that could never end
  *   ENOMEM           not enough memory; nothing was submitted
  *   ECHILD           called in another process than the creator of the pool
  *
@@ -520,7 +522,8 @@ const pp_error *pp_failure(pp_result *result, size_t i);
 
 /*
  * Frees a result and what it handed out by pointer.  If its task has not ended,
- * it runs on, its value is dropped and no callback is called for it any more.
+ * it runs on and its value is dropped.  A callback that has not been called yet is
+ * not called any more.
  * In the result's own callback it is freed when the callback returns.  Accepts
  * NULL.  Since 0.1.
  */

@@ -28,6 +28,10 @@ bool ppi_pidfd_dead(int pidfd)
     return poll(&fd, 1, 0) > 0;
 }
 
+#ifndef P_PIDFD
+#define P_PIDFD 3 /* Linux 5.4 */
+#endif
+
 /* Reads a file of /proc into text; the number of bytes, or -errno. */
 static ssize_t read_text(const char *path, char *text, size_t size)
 {
@@ -62,10 +66,14 @@ pid_t ppi_fork_quiet(void)
     return (pid_t)syscall(SYS_clone, 0, NULL, NULL, NULL, NULL);
 }
 
-void ppi_reap_quiet(pid_t pid)
+void ppi_reap_quiet(int pidfd)
 {
-    while (waitpid(pid, NULL, __WALL) < 0 && errno == EINTR)
+    struct pollfd fd = { .fd = pidfd, .events = POLLIN };
+    siginfo_t info;
+
+    while (poll(&fd, 1, -1) < 0 && errno == EINTR)
         ;
+    waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG | __WALL);
 }
 
 int ppi_kill_children(void)

@@ -24,8 +24,8 @@ bool ppi_single_threaded(void);
  */
 pid_t ppi_fork_quiet(void);
 
-/* Waits for a child of either fork to die and reaps it, unless somebody else has. */
-void ppi_reap_quiet(pid_t pid);
+/* Waits until a child of either fork is dead, and reaps it unless somebody else has. */
+void ppi_reap_quiet(int pidfd);
 
 /*
  * Sends SIGKILL to every child of this process, found in /proc, also to those

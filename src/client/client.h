@@ -82,7 +82,7 @@ struct pp_pool {
     struct ppi_queue *queue; /* heritage.queue */
     struct ppi_buddy arena;
     struct ppi_objects *objects;
-    pid_t supervisor;
+    int supervisor; /* pidfd */
     enum ppi_pool_phase phase;
     bool lost; /* no worker is left: broken, or the supervisor died, or all has ended */
     bool gone; /* the processes, the segment and the descriptor are */

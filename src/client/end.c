@@ -68,13 +68,16 @@ static void await_orphans(const pp_pool *pool)
 void ppi_notice_loss(pp_pool *pool)
 {
     pp_error error = { .kind = PP_CRASHED, .message = "the pool's supervisor died" };
+    int cancelable;
 
     if (!ppi_lost(pool))
         return;
     pool->lost = true;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancelable); /* we hold the lock */
     ppi_reap_quiet(pool->supervisor);
     if (state_of(pool) < PPI_POOL_BROKEN)
         await_orphans(pool);
+    pthread_setcancelstate(cancelable, NULL);
     ppi_take_in(pool); /* what was committed before counts */
     if (pool->phase == PPI_IS_TERMINATED) {
         error.kind = PP_CANCELLED;
@@ -102,6 +105,7 @@ void ppi_shut_down(pp_pool *pool)
     if (pool->gone)
         return;
     pool->gone = true;
+    close(pool->supervisor);
     close(pool->heritage.poke);
     ppi_buddy_destroy(&pool->arena);
     ppi_queue_destroy(pool->queue);

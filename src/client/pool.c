@@ -56,9 +56,12 @@ int ppi_copy_options(void *copy, size_t size, const void *given)
 void ppi_poke(pp_pool *pool)
 {
     const uint64_t one = 1;
+    int cancelable;
 
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancelable); /* we hold the lock */
     while (write(pool->heritage.poke, &one, sizeof one) < 0 && errno == EINTR)
         ;
+    pthread_setcancelstate(cancelable, NULL);
 }
 
 /* ---- Sizes ---- */
@@ -82,7 +85,7 @@ static unsigned usable_cpus(void)
 #endif
 #endif
 
-/* The address space for arguments: twice the memory of the machine, in powers of two. */
+/* The address space for arguments: the memory of the machine, up to a power of two. */
 static size_t wanted_arena(void)
 {
 #ifdef SHADOWED
@@ -214,8 +217,14 @@ static int fork_supervisor(pp_pool *pool)
     if (pid < 0)
         error = -errno;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pool->supervisor = pid;
-    return error;
+    if (error)
+        return error;
+    pool->supervisor = ppi_pidfd_open(pid);
+    if (pool->supervisor >= 0)
+        return 0;
+    kill(pid, SIGKILL); /* its workers die of that */
+    waitpid(pid, NULL, __WALL);
+    return pool->supervisor;
 }
 
 /* Whether all workers are ready, or it came to nothing. */

@@ -31,14 +31,16 @@ void ppi_look(pp_pool *pool)
 static int follow(pp_pool *pool, uint64_t deadline_ns)
 {
     struct timespec deadline = ppi_timespec(deadline_ns);
-    int error;
+    int error, cancelable;
 
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancelable); /* we hold the lock */
     pool->followers++;
     error = deadline_ns == PPI_NEVER
                 ? pthread_cond_wait(&pool->progress, &pool->lock)
                 : pthread_cond_clockwait(&pool->progress, &pool->lock, CLOCK_MONOTONIC,
                                          &deadline);
     pool->followers--;
+    pthread_setcancelstate(cancelable, NULL);
     return error == ETIMEDOUT ? -ETIMEDOUT : 0;
 }
 

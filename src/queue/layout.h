@@ -125,7 +125,8 @@ struct ppi_queue_shm {
  *   sleepers      its worker; reap clears       bit per seat: is asleep    cleared by the reap
  *                                               or about to be
  *   bell          whoever has work to offer     workers sleep on it        rung by the reap
- *   waking        ring sets; woken worker       one wake-up is on its way  cleared by the reap
+ *   waking        ring sets; a worker that      one wake-up is on its way  cleared by the reap
+ *                 is woken, or about to sleep,
  *                 clears
  *   client_waits  client sets; waker clears     the client is asleep or    client is woken by
  *                                               about to be                the reap

@@ -27,10 +27,11 @@ void ppi_ring(struct ppi_queue *queue)
         atomic_load_explicit(&claims->waking, memory_order_relaxed) ||
         atomic_exchange(&claims->waking, 1))
         return;
+    /* If nobody sleeps yet, who is about to finds the bell changed.  And it clears
+       waking itself: done here, that could hide a task from it (the model's variant
+       RINGER_RESETS). */
     atomic_fetch_add(&claims->bell, 1);
-    /* Nobody there yet: who has announced its sleep finds the bell changed. */
-    if (queue->futex->wake(&claims->bell, 1) == 0)
-        atomic_store(&claims->waking, 0);
+    queue->futex->wake(&claims->bell, 1);
 }
 
 void ppi_pass_on(struct ppi_claimer *claimer)
@@ -52,6 +53,7 @@ void ppi_sleep(struct ppi_claimer *claimer)
     uint32_t bell = atomic_load_explicit(&claims->bell, memory_order_acquire);
 
     atomic_fetch_or(sleepers_of(queue, claimer->index), bit);
+    atomic_store(&claims->waking, 0); /* who has left the waking to another left it to us */
     atomic_thread_fence(memory_order_seq_cst); /* partners: ppi_ring(), ppi_wake_all() */
     if (!ppi_claimable(claimer) && !told_to_end(queue)) {
         queue->futex->wait(&claims->bell, bell, UINT64_MAX);

@@ -162,12 +162,12 @@ static void count_death(struct ppi_supervisor *supervisor, unsigned seat, int st
     enum ppi_seat_state state = seated ? atomic_load(&shm->state) : PPI_SEAT_STARTING;
     char how[64], why[PPI_MESSAGE_SIZE];
 
-    if (state == PPI_SEAT_RETIRED && status == 0)
-        return;
     if (seated && atomic_load(&shm->runs) != PPI_NO_POSITION) {
         ppi_limit_relax(&supervisor->limit); /* it has worked: there is */
         return;
     }
+    if (state == PPI_SEAT_RETIRED && status == 0)
+        return;
     describe_death(how, sizeof how, status);
     if (state == PPI_SEAT_FAILED)
         snprintf(why, sizeof why, "%.*s", (int)sizeof shm->message - 1, shm->message);

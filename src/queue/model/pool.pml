@@ -1,4 +1,75 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Promela model of the protocol between client, supervisor and workers.
+ * `./verify` runs all configurations with spin; this header says what they mean.
+ *
+ * Files: pool.pml (shared memory, parameters), worker.pml, supervisor.pml, client.pml.
+ * Each inline has the name of the C function that it stands for, each field its name in C.
+ *
+ * What is checked, in every configuration
+ *  - Every item gets exactly one outcome: a second one violates an assertion in take(), a
+ *    missing one leaves the client waiting for ever, which is an invalid end state.
+ *  - No item is called twice, one that crashed included (start_item()).
+ *  - OK is said only of items that were finished, CRASHED only of items that were not, and a
+ *    crash costs only an item that had begun or that came next in a chunk already begun (take()).
+ *  - A record is of the position that its slot has now; a seat that is given back holds no
+ *    claim (seat_is_done()): the client's safety net is for nonsense only.
+ *  - Nobody sleeps for ever: the end labels are "supervisor waits for events", "no process on
+ *    this seat" and "worker has left after the stop command". A worker asleep on the bell after
+ *    the stop command is an error, so is a client that waits.
+ *  - With MEET, task MEET-1 returns only when the last task has been started, as long as two
+ *    workers live: a queued task beside a sleeping worker is then a deadlock, not a mere delay.
+ *  - With STOPS, a kill hits only the task that it was meant for, or none.
+ *
+ * Deaths: a worker may die in place of any of its steps (DIES), DEATHS times in a run, so also
+ * while another one is being reaped, and the new worker on the same seat again. A replacement
+ * may fail for good as long as one worker is left. How many of the DEATHS (and STOPS) happen is
+ * chosen at the start: a death that can still come would hide a hang, since it wakes everybody.
+ * Client and supervisor do not die here: their
+ * deaths end the pool as a whole and need no protocol in shared memory.
+ *
+ * What is abstracted
+ *  - Memory is sequentially consistent: see "Memory order" below.
+ *  - One step is one access to memory that another process can see at that time, together with
+ *    what is private. Stores to a seat are seen by nobody before the worker's death (waitid), so
+ *    they are joined with the access beside them: dying between the two is dying before both.
+ *    The bytes of a record are joined with the move of the ring's tail that publishes them, the
+ *    contents of a slot with its word. Several loads of which each can only turn from "nothing
+ *    new" into "something new" are one step: if all said "nothing", they did so at the first.
+ *    A load and the exchange that follows it if it pays are the exchange alone.
+ *  - A counter of which only "has it changed since I read it?" is used (bell, client_bell,
+ *    requeue_seq) is a bit per reader. So they never wrap; in C they need 2^32 steps for that.
+ *  - futex_wait compares and sleeps in one step, as the kernel does; futex_wake chooses any one
+ *    sleeper; a process killed in its sleep may have swallowed a wake. No spurious returns: they
+ *    are like a wake that finds nothing.
+ *  - An argument arena, payloads and ring overflow are left out (rings are large enough here, an
+ *    assertion says so). The client is one thread, and drains only when it has to wait.
+ *
+ * Memory order: what the C code must add for the model to hold
+ *  - release/acquire: tail (slot and word before it); the CAS of a word, acq_rel (resume[] before
+ *    REQUEUED, slot contents after the claim); each completion ring's tail (record, payload and
+ *    run_item before it); the supervisor's ring tail; requeue_seq++ after the CAS to REQUEUED;
+ *    released[]; command.
+ *  - Store, seq_cst fence, load on both sides (either side may be the last to look):
+ *      submit: tail      | sleepers, waking      worker: sleepers bit, waking = 0 | head, tail,
+ *      requeue, command  | (the reaper wakes unconditionally)        requeue_seq, command
+ *      woken worker: waking = 0 | head, tail     submit: tail | waking
+ *      commit: ring tail | client_waits          client: client_waits | the tails of all rings
+ *      commit: ring tail | stop flag (before the next task)   stop: stop flag | ring tail
+ *  - bell is read (acquire) before the sleepers bit is set, client_bell before client_waits.
+ *    exchange(waking), bell++ and exchange(client_waits), client_bell++ are seq_cst in that order,
+ *    each bell++ before its futex_wake.
+ *  - intent before the CAS; run_item before run_pos: program order is enough for the reaper (a
+ *    dead process has executed a prefix of its program), so the compiler must keep it: at least
+ *    relaxed atomics with signal fences, release stores to be plain. Who reads them of a living
+ *    worker (stop) needs release/acquire.
+ *
+ * Parameters: NW workers, SEATS seats (all above NW are spare), W slots, NT tasks of CHUNK items,
+ * DEATHS, STOPS (tasks to be stopped), MEET. SYMMETRIC: the client drains all rings in one step,
+ * by which all workers are alike, so that the first to die may as well be worker 0.
+ * Configurations and the variants that must be rejected: see the table in `verify`; each variant
+ * is a macro, explained where it is used.
+ */
 #ifndef NW
 #define NW 2
 #endif
@@ -9,133 +80,115 @@
 #define W 2
 #endif
 #ifndef NT
-#define NT 3
+#define NT 2
 #endif
 #ifndef CHUNK
 #define CHUNK 1
 #endif
 #ifndef DEATHS
-#define DEATHS 1
+#define DEATHS 0
 #endif
 #ifndef STOPS
 #define STOPS 0
+#endif
+#if STOPS > 1 || DEATHS > 2
+#error "plan_faults() chooses no more than that"
 #endif
 #ifndef MEET
 #define MEET 0
 #endif
 
-/* ---- Words, masks ---- */
-
-#define NONE 15
-#define QUEUED 1
-#define REQUEUED 2
-#define CLAIMED 3
-#define WORD(gen, state, seat) ((gen) * 16 + (state) * 4 + (seat))
-#define GEN(p) ((p) / W + 1)
-#define SLOT(p) ((p) % W)
-#define STATE_OF(word) (((word) / 4) % 4)
-#define GEN_OF(word) ((word) / 16)
-
+/* A set of seats or of items is a byte. */
 #define BIT(i) (1 << (i))
 #define HAS(mask, i) (((mask) >> (i)) & 1)
 #define SET(mask, i) mask = mask | BIT(i)
 #define CLEAR(mask, i) mask = mask & (255 - BIT(i))
-#define ALL (BIT(SEATS) - 1)
 #define COUNT(mask) (HAS(mask, 0) + HAS(mask, 1) + HAS(mask, 2))
-#define ITEM(task, i) ((task) * CHUNK + (i))
+#define ALL (BIT(SEATS) - 1)
+#define FIRST_SEATS (BIT(NW) - 1)
 
-/* ---- Shared memory ---- */
-
-/* queue part: the client writes */
-byte tail = 0;
-byte slot_task[W];
-byte released = ALL - (BIT(NW) - 1);
-bit command = 0;
-
-/* claims part: all write */
-byte head = 0;
-byte words[W];
-byte sleepers = 0;
-bit waking = 0;
-byte bell_changed = ALL;
-byte asleep = 0;
-bit client_waits = 0;
-bit client_bell_changed = 1;
-bit client_asleep = 0;
-
-/* seats: their worker writes */
-byte intent[SEATS] = NONE;
-byte run_pos[SEATS] = NONE;
-byte run_item[SEATS];
-byte last_pos[SEATS] = NONE;
-byte last_end[SEATS];
-chan ring_of[SEATS] = [W * CHUNK] of { byte, byte, byte };
-
-/* control part: the supervisor writes */
-byte resume[W];
-byte resume_pos[W] = NONE;
-byte requeue_new = 0;
-byte stop_flag = 0;
-#define OK 0
-#define CRASHED 1
-#define DEATH 2
-chan own_ring = [3 * (DEATHS + STOPS) + 1] of { byte, byte, byte, byte };
-
-/* what the kernel knows */
-byte alive = BIT(NW) - 1;
-byte dead = 0;
-byte killed = 0;
-byte deaths = 0;
-
-/* ghosts: for assertions only */
-byte started = 0;
-byte finished = 0;
-byte outcome = 0;
-byte target = NONE;
-
+/* v becomes any seat of the set. */
 #if SEATS == 1
 #define CHOOSE(v, mask) if :: HAS(mask, 0) -> v = 0 fi
 #elif SEATS == 2
 #define CHOOSE(v, mask) if :: HAS(mask, 0) -> v = 0 :: HAS(mask, 1) -> v = 1 fi
 #else
-#define CHOOSE(v, mask) if :: HAS(mask, 0) -> v = 0 :: HAS(mask, 1) -> v = 1 :: HAS(mask, 2) -> v = 2 fi
+#define CHOOSE(v, mask) \
+    if :: HAS(mask, 0) -> v = 0 :: HAS(mask, 1) -> v = 1 :: HAS(mask, 2) -> v = 2 fi
 #endif
 
-/* ---- Worker ---- */
+/* A claim word: {generation, state, seat}; a word that was never used is 0. */
+#define QUEUED 1
+#define REQUEUED 2
+#define CLAIMED 3
+#define WORD(gen, state, seat) ((gen) * 16 + (state) * 4 + (seat))
+#define STATE_OF(word) (((word) / 4) % 4)
+#define GEN_OF(word) ((word) / 16)
+#define GEN(p) ((p) / W + 1)
+#define SLOT(p) ((p) % W)
+#define NONE 15                             /* no position */
+#define ITEM(p, i) (slot_task[SLOT(p)] * CHUNK + (i))   /* item i of position p among all items */
 
-#define w _pid
+/* ---- queue part: written by the client ---- */
+byte tail;
+byte slot_task[W];                          /* contents of a slot: which task */
+byte released = ALL - FIRST_SEATS;          /* seats on which the supervisor may fork */
+bit command;                                /* 1: stop */
 
-/* With seats that are all alike, the first worker to die may as well be worker 0. */
-#ifdef SYMMETRIC
-#define MAY_DIE ((deaths < DEATHS && (deaths > 0 || w == 0)) || HAS(killed, w))
-#else
-#define MAY_DIE (deaths < DEATHS || HAS(killed, w))
-#endif
+/* ---- claims part: written by all ---- */
+byte head;                                  /* a hint */
+byte words[W];
+byte sleepers;
+bit waking;
+byte bell_changed = ALL;                    /* has bell moved since this worker read it? */
+byte asleep;                                /* kernel: who sleeps on bell */
+bit client_waits;
+bit client_bell_changed = 1;
+bit client_asleep;
 
-inline die()
-{
-#if STOPS
-    assert(!HAS(killed, w) || !in_call || p == target);
-    in_call = 0;
-#endif
-    if
-    :: HAS(killed, w) -> CLEAR(killed, w)
-    :: else -> deaths++
-    fi;
-    CLEAR(alive, w); SET(dead, w); CLEAR(asleep, w); SET(bell_changed, w); SET(requeue_new, w);
-    h = 0; t = 0; p = 0; e = 0; item = 0; c = 0
-}
+/* ---- seats: written by their workers, reset by the supervisor before a fork ---- */
+byte intent[SEATS] = NONE;
+byte run_pos[SEATS] = NONE;
+byte run_item[SEATS];
+byte last_pos[SEATS] = NONE;                /* the last record of the ring, read or not: position */
+byte last_end[SEATS];                       /* and first + count; it has LAST if that is CHUNK */
+chan ring_of[SEATS] = [W * CHUNK] of { byte, byte, byte };      /* position, first, end */
 
-/* One step of a worker; instead of it, the worker may die. */
-#define DIES atomic { MAY_DIE -> die(); goto end_empty_seat }
-#define STEP(...) if :: atomic { __VA_ARGS__ } :: DIES fi
-/* One step of the client, which does not die. */
-#define CLIENT_STEP(...) atomic { __VA_ARGS__ }
+/* ---- control part: written by the supervisor ---- */
+byte resume[W];
+byte resume_pos[W] = NONE;                  /* the position that resume[] is of */
+byte requeue_new;                           /* per worker: requeue_seq != seen */
+byte stop_flag;                             /* per seat */
+#define OK 0
+#define CRASHED 1
+#define DEATH 2
+chan own_ring = [3 * (DEATHS + STOPS) + 1] of { byte, byte, byte, byte };  /* kind, then as above */
 
+/* ---- what the kernel knows of the workers ---- */
+byte alive = FIRST_SEATS;
+byte dead;                                  /* dead, waitid() has not said so yet */
+byte killed;                                /* SIGKILL is on its way */
+byte deaths_left;
+byte stops_left;
+bit died;                                   /* has there been a death of its own accord? */
+
+/* ---- for assertions only: sets of items ---- */
+byte started;
+byte finished;
+byte outcome;
+byte target = NONE;                         /* the position that the kill is meant for */
+
+/*
+ * ring(): wakes one worker if some may sleep and none is on its way. STEP is the caller's kind of
+ * step, DONE ends it, v is a free local variable. A worker on its way resets waking, and so does
+ * each worker before its last look round: the ringer itself never does.
+ * RINGER_RESETS: the ringer does if it woke nobody, instead of the worker that goes to sleep. In
+ * between a worker can lie down, and a submit still sees waking == 1.
+ */
 #ifdef RINGER_RESETS
-#define NOBODY_WOKE(STEP) ; STEP(waking = 0)
+#define WOKE_NOBODY(STEP) ; STEP(waking = 0)
 #else
-#define NOBODY_WOKE(STEP)
+#define WOKE_NOBODY(STEP)
 #endif
 #define RING(STEP, v, DONE) \
     STEP(if :: sleepers == 0 -> DONE :: else fi); \
@@ -145,487 +198,9 @@ inline die()
         if \
         :: asleep != 0 -> CHOOSE(v, asleep); CLEAR(asleep, v); v = 0; DONE \
         :: else \
-        fi) NOBODY_WOKE(STEP)
+        fi) WOKE_NOBODY(STEP)
 
-#ifdef NO_GENERATION
-#define CLAIMABLE(word, p) (STATE_OF(word) == QUEUED || STATE_OF(word) == REQUEUED)
-#else
-#define CLAIMABLE(word, p) ((word) == WORD(GEN(p), QUEUED, 0) || (word) == WORD(GEN(p), REQUEUED, 0))
-#endif
-#ifdef TWO_STEP_CLAIM
-#define CLAIMER 3
-#else
-#define CLAIMER w
-#endif
-
-/* The CAS of a claim: the word is still e. */
-inline take_it()
-{
-    words[SLOT(p)] = WORD(GEN_OF(e), CLAIMED, CLAIMER);
-    item = (STATE_OF(e) == REQUEUED -> resume[SLOT(p)] : 0);
-    e = 0
-}
-
-/* Looks at the positions from the head hint to the tail. */
-inline claim()
-{
-    STEP(t = tail; p = h);
-    do
-    :: atomic { p < t && !CLAIMABLE(words[SLOT(p)], p) -> p++ }
-    :: atomic { p < t && CLAIMABLE(words[SLOT(p)], p) -> e = words[SLOT(p)]; intent[w] = p };
-       STEP(
-           if
-           :: words[SLOT(p)] == e -> take_it(); t = p + 1; goto claimed
-           :: else -> e = 0; p++
-           fi)
-    :: atomic { p >= t -> p = 0; if :: head == h -> head = t :: else fi; h = 0; goto nothing_queued }
-    :: DIES
-    od
-}
-
-/* Looks at all words, if the supervisor has requeued something since the last look. */
-inline claim_requeued()
-{
-    STEP(
-        if :: command -> goto exits :: else fi;
-        if :: HAS(requeue_new, w) -> CLEAR(requeue_new, w) :: else -> goto nothing_requeued fi);
-    do
-    :: atomic { p < W && STATE_OF(words[p]) != REQUEUED -> p++ }
-    :: atomic {
-           p < W && STATE_OF(words[p]) == REQUEUED ->
-           e = words[p];
-           p = (GEN_OF(e) - 1) * W + p;
-           intent[w] = p
-       };
-       STEP(
-           if
-           :: words[SLOT(p)] == e -> take_it(); SET(requeue_new, w); goto claimed_requeued
-           :: else -> e = 0; p = SLOT(p) + 1
-           fi)
-    :: atomic { p == W -> p = 0; goto nothing_requeued }
-    :: DIES
-    od
-}
-
-#define LOOKS_NEW (h < tail || HAS(requeue_new, w) || command)
-
-inline sleep_on_bell()
-{
-    STEP(t = 0; CLEAR(bell_changed, w));
-    STEP(SET(sleepers, w));
-#ifndef RINGER_RESETS
-    STEP(waking = 0);
-#endif
-#ifndef NO_SECOND_LOOK
-    STEP(h = head);
-    if
-    :: atomic { LOOKS_NEW -> SET(bell_changed, w); h = 0 };
-       STEP(CLEAR(sleepers, w); goto next)
-    :: atomic { !LOOKS_NEW -> h = 0 }
-    :: DIES
-    fi;
-#endif
-    STEP(if :: HAS(bell_changed, w) :: else -> SET(asleep, w); SET(bell_changed, w) fi);
-    if
-    :: atomic { !HAS(asleep, w) -> CLEAR(sleepers, w) }
-    :: DIES
-    fi;
-    STEP(waking = 0; goto next)
-}
-
-#if MEET
-#define MAY_RETURN (slot_task[SLOT(p)] != 0 || HAS(started | outcome, ITEM(NT - 1, 0)) || COUNT(alive) < 2)
-#else
-#define MAY_RETURN true
-#endif
-
-/* The call of the user's function begins. */
-inline start_item()
-{
-    assert(!HAS(started, ITEM(slot_task[SLOT(p)], item)));
-    SET(started, ITEM(slot_task[SLOT(p)], item));
-#if STOPS
-    in_call = 1
-#endif
-}
-
-/* The call returns, its result is in the arena. */
-inline finish_item()
-{
-    SET(finished, ITEM(slot_task[SLOT(p)], item));
-    item++;
-    run_item[w] = item;
-#if STOPS
-    in_call = 0
-#endif
-}
-
-inline write_record()
-{
-    assert(len(ring_of[w]) < W * CHUNK);
-    ring_of[w]!p,c,item;
-    last_pos[w] = p; last_end[w] = item; c = item;
-    if
-    :: item == CHUNK -> p = 0; c = 0; item = 0
-    :: else
-    fi
-}
-
-inline wake_client()
-{
-    STEP(if :: client_waits -> client_waits = 0 :: else -> goto next fi);
-    STEP(client_bell_changed = 1);
-    STEP(client_asleep = 0; goto next)
-}
-
-active [SEATS] proctype worker()
-{
-    byte h, t, p, e, item, c;
-#if STOPS
-    bit in_call;
-#endif
-
-end_empty_seat:
-    HAS(alive, w);
-next:
-    if
-    :: atomic { item == 0 -> h = head }
-    :: atomic { item != 0 -> start_item(); goto call }
-    :: DIES
-    fi;
-    claim();
-nothing_queued:
-    claim_requeued();
-nothing_requeued:
-    sleep_on_bell();
-
-claimed:
-#ifdef TWO_STEP_CLAIM
-    STEP(words[SLOT(p)] = WORD(GEN(p), CLAIMED, w));
-#endif
-    STEP(if :: head == h -> head = p + 1 :: else fi; h = 0);
-claimed_requeued:
-#ifndef NO_CHAIN
-    STEP(if :: t < tail -> t = 0 :: else -> t = 0; goto run_it fi);
-    RING(STEP, e, goto run_it);
-#endif
-run_it:
-    t = 0;
-#if STOPS && !defined(STOP_UNCHECKED)
-    STEP(!HAS(stop_flag, w));
-#endif
-#ifdef RUN_POS_FIRST
-    STEP(run_pos[w] = p);
-#endif
-    STEP(run_item[w] = item; run_pos[w] = p; c = item; start_item());
-call:
-    STEP(MAY_RETURN; finish_item());
-    if
-    :: atomic { item < CHUNK -> start_item(); goto call }
-    :: atomic { true -> write_record() }
-    :: DIES
-    fi;
-    wake_client();
-
-exits:
-    atomic { CLEAR(alive, w); CLEAR(killed, w); h = 0; t = 0; p = 0 };
-end_exited:
-    false
-}
-
-/* ---- Supervisor ---- */
-
-inline death_record()
-{
-    own_ring!DEATH,v,0,0;
-    p = NONE; c = 0; i = 0
-}
-
-/* What the dead worker of seat v has left undone, judged from its intent, the word and its last record. */
-inline judge()
-{
-    p = intent[v];
-    if
-    :: p == NONE -> death_record(); goto tell
-    :: else
-    fi;
-    if
-    :: words[SLOT(p)] != WORD(GEN(p), CLAIMED, v) -> death_record(); goto tell
-    :: else
-    fi;
-#ifdef RESUME_FORGOTTEN
-    c = 0;
-#else
-    c = (resume_pos[SLOT(p)] == p -> resume[SLOT(p)] : 0);
-#endif
-#ifndef RUN_ITEM_ALONE
-    if
-    :: last_pos[v] == p && last_end[v] == CHUNK -> death_record(); goto tell
-    :: last_pos[v] == p && last_end[v] != CHUNK -> c = last_end[v]
-    :: else
-    fi;
-#endif
-    if
-    :: run_pos[v] != p -> i = c; goto requeue
-    :: else
-    fi;
-    i = (run_item[v] > c -> run_item[v] : c);
-    if
-    :: c < i -> own_ring!OK,p,c,i
-    :: else -> goto crashed
-    fi
-}
-
-inline fork_worker()
-{
-    CHOOSE(v, released);
-    if
-    :: true ->
-        CLEAR(released, v); SET(running, v);
-#ifndef SEAT_NOT_RESET
-        intent[v] = NONE; run_pos[v] = NONE; last_pos[v] = NONE; run_item[v] = 0; last_end[v] = 0;
-#endif
-        CLEAR(stop_flag, v);
-        SET(alive, v)
-    :: running != 0 -> wanted--
-    fi;
-    v = 0
-}
-
-#define RUNS(v) (HAS(running, v) && run_pos[v] != NONE)
-#if SEATS == 1
-#define STOPPABLE RUNS(0)
-#else
-#define STOPPABLE (RUNS(0) + 2 * RUNS(1))
-#endif
-
-active proctype supervisor()
-{
-    byte v, p = NONE, c, i;
-    byte wanted = NW;
-    byte running = BIT(NW) - 1;
-#if STOPS
-    byte stops = 0;
-#endif
-
-end_wait:
-    if
-    :: atomic { dead != 0 -> CHOOSE(v, dead); CLEAR(dead, v); CLEAR(running, v); judge() }
-    :: atomic { COUNT(running) < wanted && released != 0 && !command -> fork_worker(); goto end_wait }
-#if STOPS
-    :: atomic {
-           stops < STOPS && STOPPABLE != 0 -> CHOOSE(v, STOPPABLE); stops++; i = run_pos[v] };
-       SET(stop_flag, v);
-       atomic {
-           if
-#ifdef STOP_BLIND
-           :: HAS(alive, v) -> SET(killed, v); target = i
-#else
-           :: HAS(alive, v) && run_pos[v] == i && !(last_pos[v] == i && last_end[v] == CHUNK) ->
-               SET(killed, v); target = i
-#endif
-           :: else -> CLEAR(stop_flag, v)
-           fi;
-           i = 0; v = 0;
-           goto end_wait
-       }
-#endif
-    fi;
-crashed:
-    atomic {
-        if
-        :: i < CHUNK -> own_ring!CRASHED,p,i,i + 1; i++
-        :: else
-        fi;
-        if
-        :: i < CHUNK
-        :: else -> goto finish
-        fi
-    };
-requeue:
-    atomic {
-        resume[SLOT(p)] = i;
-        resume_pos[SLOT(p)] = p;
-        assert(words[SLOT(p)] == WORD(GEN(p), CLAIMED, v));
-        words[SLOT(p)] = WORD(GEN(p), REQUEUED, 0)
-    };
-    requeue_new = ALL;
-finish:
-    atomic { death_record() };
-tell:
-    CLEAR(sleepers, v);
-#ifndef WAKING_STAYS
-    waking = 0;
-#endif
-#ifndef NO_WAKE_WORKERS
-    bell_changed = ALL;
-    asleep = 0;
-#endif
-#ifndef NO_WAKE_CLIENT
-    client_bell_changed = 1;
-    client_asleep = 0;
-#endif
-    atomic { v = 0; goto end_wait }
-}
-
-/* ---- Client ---- */
-
-#ifdef FREE_AT_LAST
-#define ALL_HAVE_OUTCOMES (i == CHUNK || end == CHUNK)
-#else
-#define ALL_HAVE_OUTCOMES (i == CHUNK)
-#endif
-
-/* A record: each item gets its outcome, once; the slot is free when all items have theirs. */
-inline take(pos, first, end, kind)
-{
-    assert(HAS(in_use, SLOT(pos)) && slot_pos[SLOT(pos)] == pos);
-#if STOPS
-    assert(kind == OK || deaths > 0 || pos == target);
-#endif
-    i = first;
-    do
-    :: i < end ->
-        assert(!HAS(outcome, ITEM(slot_task[SLOT(pos)], i)));
-        assert((kind == OK) == HAS(finished, ITEM(slot_task[SLOT(pos)], i)));
-        SET(outcome, ITEM(slot_task[SLOT(pos)], i));
-        i++
-    :: else -> break
-    od;
-    i = 0;
-    do
-    :: ALL_HAVE_OUTCOMES -> CLEAR(in_use, SLOT(pos)); slot_pos[SLOT(pos)] = NONE; break
-    :: i < CHUNK && !ALL_HAVE_OUTCOMES && HAS(outcome, ITEM(slot_task[SLOT(pos)], i)) -> i++
-    :: else -> break
-    od;
-    i = 0; pos = 0; first = 0; end = 0
-}
-
-inline drain_seat(s)
-{
-    do
-    :: len(ring_of[s]) != 0 -> ring_of[s]?q,a,b; take(q, a, b, OK)
-    :: else -> break
-    od
-}
-
-inline seat_is_done()
-{
-    s = q; q = 0;
-    drain_seat(s);
-    do
-    :: i < W ->
-        assert(!(HAS(in_use, i) && words[i] == WORD(GEN(slot_pos[i]), CLAIMED, s)));
-        i++
-    :: else -> break
-    od;
-    i = 0;
-    SET(released, s);
-    s = 0
-}
-
-inline drain_supervisor()
-{
-    do
-    :: len(own_ring) != 0 ->
-        own_ring?k,q,a,b;
-        if
-        :: k == DEATH -> seat_is_done()
-        :: else -> take(q, a, b, k)
-        fi
-    :: else -> break
-    od;
-    k = 0
-}
-
-#if SEATS == 1
-#define NOTHING_NEW (len(ring_of[0]) + len(own_ring) == 0)
-#elif SEATS == 2
-#define NOTHING_NEW (len(ring_of[0]) + len(ring_of[1]) + len(own_ring) == 0)
-#else
-#define NOTHING_NEW (len(ring_of[0]) + len(ring_of[1]) + len(ring_of[2]) + len(own_ring) == 0)
-#endif
-#ifdef SYMMETRIC
-#define AND_THEN
-#else
-#define AND_THEN }; atomic {
-#endif
-
-inline drain()
-{
-    atomic {
-        drain_seat(0);
-#if SEATS > 1
-        AND_THEN
-        drain_seat(1);
-#endif
-#if SEATS > 2
-        AND_THEN
-        drain_seat(2);
-#endif
-        AND_THEN
-        drain_supervisor();
-        if
-        :: in_use == 0 || (n < NT && in_use != BIT(W) - 1) -> goto drained
-        :: else
-        fi
-    }
-}
-
-inline wait_for_records()
-{
-    client_bell_changed = 0;
-    client_waits = 1;
-    if
-#ifdef CLIENT_NO_LOOK
-    :: atomic { true -> skip }
-#else
-    :: atomic { NOTHING_NEW -> skip }
-    :: atomic { !NOTHING_NEW -> client_bell_changed = 1; client_waits = 0; goto again }
-#endif
-    fi;
-    atomic { if :: client_bell_changed :: else -> client_asleep = 1; client_bell_changed = 1 fi };
-    atomic { !client_asleep -> client_waits = 0; goto again }
-}
-
-/* Finds a position whose slot is free, fills the slot. */
-inline submit()
-{
-    q = tail;
-    do
-    :: HAS(in_use, SLOT(q)) -> q++
-    :: else -> break
-    od;
-    SET(in_use, SLOT(q));
-    slot_pos[SLOT(q)] = q;
-    slot_task[SLOT(q)] = n;
-    words[SLOT(q)] = WORD(GEN(q), QUEUED, 0);
-    n++
-}
-
-active proctype client()
-{
-    byte n, q, k, a, b, i, s;
-    byte in_use;
-    byte slot_pos[W] = NONE;
-
-drained:
-    if
-    :: atomic { n < NT && in_use != BIT(W) - 1 -> submit() };
-       atomic { tail = q + 1; q = 0 };
-       RING(CLIENT_STEP, q, goto drained);
-       atomic { goto drained }
-    :: atomic { n == NT && in_use == 0 -> goto all_done }
-#ifdef REUSE_WHEN_CLAIMED
-    :: atomic { n < NT && HAS(in_use, 0) && STATE_OF(words[0]) == CLAIMED -> CLEAR(in_use, 0); goto drained }
-#endif
-    :: atomic { (n == NT && in_use != 0) || in_use == BIT(W) - 1 -> goto again }
-    fi;
-again:
-    drain();
-    wait_for_records();
-all_done:
-    atomic { assert(outcome == (1 << (NT * CHUNK)) - 1); command = 1 };
-    bell_changed = ALL;
-    asleep = 0
-}
+/* In this order: processes are numbered from 0, a worker's number is its seat. */
+#include "worker.pml"
+#include "supervisor.pml"
+#include "client.pml"
