@@ -201,6 +201,12 @@ bool ppi_take_in(pp_pool *pool);
 /* Locked.  Whether there is something to take in. */
 bool ppi_news(const pp_pool *pool);
 
+/* ---- audit.c ---- */
+
+/* Locked.  After the crash of this seat's worker: mends claim words that make no sense,
+   or ends their tasks, the one that it ran among them. */
+void ppi_audit(pp_pool *pool, unsigned dead);
+
 /* ---- wait.c ---- */
 
 /*

@@ -227,6 +227,8 @@ static void bury(pp_pool *pool, const struct ppi_record_shm *record)
     atomic_store_explicit(&pool->queue->shm->acks[record->seat].taken,
                           pool->taken[record->seat], memory_order_release);
     pool->released[record->seat] = incarnation;
+    if (WIFSIGNALED(record->code) && !(record->flags & PPI_ENDED))
+        ppi_audit(pool, record->seat);
     atomic_store_explicit(&pool->queue->shm->acks[record->seat].released, incarnation,
                           memory_order_release); /* partner: free_seat() in the supervisor */
     ppi_poke(pool);

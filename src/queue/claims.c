@@ -109,24 +109,33 @@ static bool take_next(struct ppi_claimer *claimer, uint64_t *position, uint64_t 
     return taken;
 }
 
-/* Takes a task that was handed back; they are older than those from head on. */
-static bool take_requeued(struct ppi_claimer *claimer, uint64_t *position, uint64_t *first)
+/* Takes a task of this state, wherever it is, if the count of them has moved. */
+static bool take_counted(struct ppi_claimer *claimer, const _Atomic uint64_t *count,
+                         uint64_t *seen, enum ppi_claim_state state, uint64_t *position,
+                         uint64_t *first)
 {
-    /* Pairs with the release of ppi_requeue(): its word is there when its count is. */
-    uint64_t requeues =
-        atomic_load_explicit(&claimer->queue->control->requeues, memory_order_acquire);
+    /* Pairs with the releases of ppi_requeue() and ppi_audit(): the words are there
+       when the count is. */
+    uint64_t now = atomic_load_explicit(count, memory_order_acquire);
 
-    if (requeues == claimer->requeues)
+    if (now == *seen)
         return false;
-    if (take_any(claimer, PPI_REQUEUED, position, first))
+    if (take_any(claimer, state, position, first))
         return true;
-    claimer->requeues = requeues;
+    *seen = now;
     return false;
 }
 
 bool ppi_claim(struct ppi_claimer *claimer, uint64_t *position, uint64_t *first)
 {
-    return take_requeued(claimer, position, first) || take_next(claimer, position, first);
+    const struct ppi_queue *queue = claimer->queue;
+
+    /* What was handed back is older than what comes from head on. */
+    return take_counted(claimer, &queue->control->requeues, &claimer->requeues, PPI_REQUEUED,
+                        position, first) ||
+           take_counted(claimer, &queue->shm->audits, &claimer->audits, PPI_QUEUED, position,
+                        first) ||
+           take_next(claimer, position, first);
 }
 
 bool ppi_claimable(const struct ppi_claimer *claimer)
@@ -136,7 +145,8 @@ bool ppi_claimable(const struct ppi_claimer *claimer)
     uint64_t tail = atomic_load_explicit(&queue->shm->tail, memory_order_acquire);
 
     if (atomic_load_explicit(&queue->control->requeues, memory_order_acquire) !=
-        claimer->requeues)
+            claimer->requeues ||
+        atomic_load_explicit(&queue->shm->audits, memory_order_acquire) != claimer->audits)
         return true;
     if (tail - head > 2 * PPI_WINDOW)
         return true;

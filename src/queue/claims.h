@@ -24,7 +24,8 @@
  *    passes on: a slot that is used again is never taken for what it was.
  *  - head only ever moves over positions that were not QUEUED when looked at, and
  *    never become so again: a task that is handed back is REQUEUED and found by the
- *    count of requeues, not by head.  So head may be stale, and it may be garbage:
+ *    count of requeues, not by head; one whose word the client has mended, by the
+ *    count of audits.  So head may be stale, and it may be garbage:
  *    a worker that finds it out of all bounds looks at every word.
  *  - Nothing here waits for anybody.
  *
@@ -48,6 +49,7 @@ struct ppi_claimer {
     struct ppi_seat_shm *seat;
     unsigned index;    /* of the seat */
     uint64_t requeues; /* count up to which no REQUEUED task is left */
+    uint64_t audits;   /* count up to which no QUEUED task is left below head */
 };
 
 void ppi_claimer_init(struct ppi_claimer *claimer, struct ppi_queue *queue, unsigned seat);

@@ -102,6 +102,8 @@ enum ppi_command {
  *            publish                               below it is published
  *   command  client           supervisor, worker   release / acquire; then a   pool ends
  *                                                  poke or the bell
+ *   audits   client's audit   worker's claim,      release / acquire: the      pool ends
+ *                             sleep                words are mended before
  */
 struct ppi_queue_shm {
     uint64_t magic;
@@ -109,6 +111,7 @@ struct ppi_queue_shm {
     uint32_t seats;
     _Alignas(PPI_LINE) _Atomic uint64_t tail;
     _Alignas(PPI_LINE) _Atomic uint32_t command;
+    _Atomic uint64_t audits;
     struct ppi_ack_shm acks[PPI_MAX_SEATS];
     struct ppi_slot_shm slots[PPI_WINDOW];
 };
