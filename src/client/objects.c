@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <link.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "client/client.h"
@@ -16,7 +17,7 @@ struct range {
 };
 
 struct ppi_objects {
-    uintptr_t cache[CACHED]; /* addresses that were found before */
+    _Atomic uintptr_t cache[CACHED]; /* addresses that were found before; of any thread */
     size_t count, room;
     struct range *ranges;
 };
@@ -62,14 +63,14 @@ void ppi_objects_destroy(struct ppi_objects *objects)
 
 bool ppi_objects_have(struct ppi_objects *objects, uintptr_t address)
 {
-    uintptr_t *cached = &objects->cache[address / 16 % CACHED];
+    _Atomic uintptr_t *cached = &objects->cache[address / 16 % CACHED];
 
-    if (*cached == address)
+    if (atomic_load_explicit(cached, memory_order_relaxed) == address)
         return true;
     for (size_t i = 0; i < objects->count; i++)
         if (address - objects->ranges[i].begin <
             objects->ranges[i].end - objects->ranges[i].begin) {
-            *cached = address;
+            atomic_store_explicit(cached, address, memory_order_relaxed);
             return true;
         }
     return false;
