@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: MIT
+# The build itself is Meson's; these targets install what it needs and call it.
+.PHONY: help demo check bench model clean
+
+## make demo    build, digest /usr/share/doc (or DIR=...), compare with sha256sum
+## make check   build with every compiler and sanitizer, run all tests
+## make bench   measure procpool beside others
+## make model   check the protocol's model, and that its broken variants are rejected
+## make clean   remove build/
+help:
+	@sed -n 's/^## //p' Makefile
+
+demo:
+	@scripts/setup demo
+	@scripts/demo $(DIR)
+
+check:
+	@scripts/setup check
+	@scripts/check
+
+bench:
+	@scripts/setup bench
+	@scripts/bench
+
+model:
+	@scripts/setup model
+	@src/queue/model/verify
+
+clean:
+	rm -rf build
