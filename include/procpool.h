@@ -18,11 +18,15 @@
  *  - Times are in seconds, as double.
  *  - Every function may be called from any thread of the process that created
  *    the pool, and from no other process: there each returns -ECHILD (NULL with
- *    errno ECHILD), except the destructors, which do nothing.
+ *    errno ECHILD; false and 0 where these are all there is), except the
+ *    destructors, which do nothing.
  *  - Options are named, all of them optional, and given as designated
  *    initializers at the end of a call: pp_pool_new(.processes = 4).  An option
  *    that is left out is zero.  Under each macro that takes options stands a
- *    plain function, whose name ends in _with, for other languages.
+ *    plain function, whose name ends in _with, for other languages; options that
+ *    are NULL there are all left out.  The size in each options struct lets
+ *    programs and libraries of different versions meet: options that the library
+ *    does not know must be zero, or the call fails with EINVAL.
  */
 #ifndef PROCPOOL_H
 #define PROCPOOL_H
@@ -52,7 +56,8 @@ typedef struct pp_pool pp_pool;
 typedef struct pp_result pp_result;
 
 /*
- * How an item ended: the negative codes that pp_get() and its kin return.
+ * How an item ended: the negative codes that pp_get() and its kin return.  A
+ * result, or arguments, larger than memory count as PP_ERAISED with code ENOMEM.
  * Since 0.1.
  */
 enum {
@@ -209,8 +214,8 @@ typedef struct pp_pool_options {
 
     /*
      * Runs in each worker before its first task, also in those that replace
-     * others.  Returns 0, or an errno-like code, or calls pp_raise(); then, or
-     * when it crashes, pp_pool_new() fails.  If that happens later, in
+     * others.  Returns 0, or an errno-like code, or calls pp_raise() (whose code 0
+     * counts as EINVAL here); then, or when it crashes, pp_pool_new() fails.  If that happens later, in
      * replacements only, the pool is broken after three in a row.
      */
     int (*initializer)(void *arg);
@@ -281,8 +286,8 @@ int pp_terminate(pp_pool *pool);
  * process of the pool is gone.  Python: Pool.join().  Results can still be got
  * afterwards.
  *
- * Returns 0, or -EBUSY (the pool is neither closed nor terminated), -ETIMEDOUT,
- * -EDEADLK (called from a callback), -EINVAL, -ECHILD.  Since 0.1.
+ * Returns 0, or -EDEADLK (called from a callback), -EBUSY (the pool is neither
+ * closed nor terminated), -ETIMEDOUT, -EINVAL, -ECHILD.  Since 0.1.
  */
 #define pp_join(pool, ...) pp_join_with((pool), PP_TIMEOUT_(__VA_ARGS__))
 int pp_join_with(pp_pool *pool, double timeout);
@@ -412,8 +417,8 @@ pp_result *pp_apply_async_with(pp_pool *pool, pp_call call, const pp_async_optio
  *
  * Calls a function of one parameter for each item and waits for all of them.
  * items is an array of the parameter's type, out one of the result's type, or
- * NULL.  Every item is run whatever becomes of the others; out[i] is stored for
- * each that succeeded and left alone for each that failed.  Strings, and the
+ * NULL; it may be items itself if both types have the same size.  Every item is run
+ * whatever becomes of the others; out[i] is stored for each that succeeded and left alone for each that failed.  Strings, and the
  * data of pp_bytes, in out are blocks of their own that the caller gives to
  * free().
  *
@@ -499,7 +504,8 @@ int pp_get_with(pp_result *result, void *out, double timeout);
 int pp_wait_with(pp_result *result, double timeout);
 
 /* Whether the result is there; false for NULL.  Takes in what the workers have
-   done, but does not wait.  Since 0.1. */
+   done, but neither waits nor runs callbacks: a result that has one is there when it
+   has returned, and for the callback itself.  Since 0.1. */
 bool pp_ready(pp_result *result);
 
 /* Whether the result is there and no item failed; false for NULL.  Since 0.1. */
@@ -688,10 +694,11 @@ static inline void pp_pool_free_scoped_(pp_pool **pool)
 
 /* The number of parameters from that of arguments, of which there are two each. */
 #define PP_COUNT_(...)                                                                     \
-    PP_COUNT2_(__VA_ARGS__, 12, odd, 11, odd, 10, odd, 9, odd, 8, odd, 7, odd, 6, odd, 5,  \
-               odd, 4, odd, 3, odd, 2, odd, 1, odd, 0)
+    PP_COUNT2_(__VA_ARGS__, many, many, many, many, many, many, 12, odd, 11, odd, 10,      \
+               odd, 9, odd, 8, odd, 7, odd, 6, odd, 5, odd, 4, odd, 3, odd, 2, odd, 1,     \
+               odd, 0)
 #define PP_COUNT2_(z, a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v, w, \
-                   x, count, ...)                                                          \
+                   x, aa, bb, cc, dd, ee, ff, count, ...)                                                          \
     count
 
 #define PP_TASK_0(r, f) PP_DEFINE_(0, r, f, struct pp_none_, (void), , (), { 0, 0 })
@@ -712,6 +719,7 @@ static inline void pp_pool_free_scoped_(pp_pool **pool)
 #define PP_TASK_10(r, f, ...) PP_TASKN_(10, r, f, __VA_ARGS__)
 #define PP_TASK_11(r, f, ...) PP_TASKN_(11, r, f, __VA_ARGS__)
 #define PP_TASK_12(r, f, ...) PP_TASKN_(12, r, f, __VA_ARGS__)
+#define PP_TASK_many(...) _Static_assert(0, "PP_TASK: at most 12 parameters")
 #define PP_TASK_odd(...) _Static_assert(0, "PP_TASK: every parameter needs a type and a name")
 
 #define PP_EACH1_(M, f, t, n) M(f, t, n)
