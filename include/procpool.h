@@ -130,6 +130,8 @@ struct pp_param_ {
  *   nparams      at most PP_MAX_PARAMS, otherwise submitting fails with E2BIG
  *   params       where each parameter lies in the struct and its kind
  *
+ * It must stay as it is until the results of its calls are freed.
+ *
  * Since 0.1.
  */
 typedef struct pp_task {

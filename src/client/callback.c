@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/public.h"
 #include "client/client.h"
+#include "queue/wake.h"
 
 bool ppi_in_callback(const pp_pool *pool)
 {
@@ -48,11 +49,53 @@ int ppi_run_callbacks(pp_pool *pool)
 
 /* ---- The service thread ---- */
 
-static bool has_callback_to_run(void *what)
+void ppi_rouse(pp_pool *pool)
+{
+    if (pool->dozing)
+        ppi_rouse_service(pool->queue);
+    if (pool->resting)
+        pthread_cond_signal(&pool->work);
+}
+
+void ppi_put_on_duty(pp_pool *pool)
+{
+    pool->on_duty = true;
+    ppi_rouse(pool);
+}
+
+/* Whether there is no callback to wait for any more, or one to be run. */
+static bool nothing_expected(void *what)
 {
     pp_pool *pool = what;
 
-    return pool->stop_serving || !ppi_list_empty(&pool->due);
+    return pool->stop_serving || pool->lost || pool->expected == 0 ||
+           !ppi_list_empty(&pool->due);
+}
+
+/* Sleeps until taking in records is pressing, and does it. */
+static void doze(pp_pool *pool)
+{
+    uint32_t bell = ppi_service_announce(pool->queue);
+    bool idle = ppi_anybody_sleeps(pool->queue); /* then any news are pressing */
+
+    if (!ppi_news(pool, idle ? 1 : PPI_PRESSING) && !ppi_lost(pool)) {
+        pool->dozing = true;
+        pthread_mutex_unlock(&pool->lock);
+        ppi_service_doze(pool->queue, bell);
+        pthread_mutex_lock(&pool->lock);
+        pool->dozing = false;
+        ppi_notify(pool); /* somebody may wait for us to be out of shared memory */
+    }
+    if (!pool->lost)
+        ppi_look(pool);
+}
+
+static void rest(pp_pool *pool)
+{
+    pool->on_duty = false;
+    pool->resting = true;
+    pthread_cond_wait(&pool->work, &pool->lock);
+    pool->resting = false;
 }
 
 static void *serve(void *what)
@@ -61,9 +104,16 @@ static void *serve(void *what)
 
     pthread_mutex_lock(&pool->lock);
     while (!pool->stop_serving) {
-        /* With nothing open there is nothing that could come: it sleeps as a follower. */
-        ppi_wait_until(pool, has_callback_to_run, pool, PPI_NEVER);
-        ppi_run_callbacks(pool);
+        if (ppi_run_callbacks(pool) > 0)
+            continue;
+        if (pool->lost || (pool->expected == 0 && !pool->on_duty))
+            rest(pool);
+        else if (pool->expected > 0)
+            ppi_wait_until(pool, nothing_expected, pool, PPI_NEVER);
+        else if (pool->used > 0 || !ppi_list_empty(&pool->backlog))
+            doze(pool);
+        else
+            pool->on_duty = false;
     }
     pthread_mutex_unlock(&pool->lock);
     return NULL;
@@ -92,6 +142,7 @@ void ppi_stop_serving(pp_pool *pool)
     served = pool->served;
     pool->stop_serving = true;
     pool->served = false;
+    ppi_rouse(pool);
     ppi_notify(pool);
     pthread_mutex_unlock(&pool->lock);
     if (served)

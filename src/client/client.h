@@ -33,8 +33,9 @@ struct pp_result {
     struct ppi_link all;     /* in pool->results */
     struct ppi_link waiting; /* in pool->backlog or pool->due */
     pp_pool *pool;
-    pp_task task;
+    const pp_task *task;
     enum ppi_result_state state;
+    bool expected; /* it has a callback, and is open */
     bool forgotten; /* by its owner */
 
     size_t count; /* items */
@@ -105,8 +106,13 @@ struct pp_pool {
 
     /* Callbacks, and the thread that runs them and feeds the backlog. */
     pp_callbacks mode;
-    bool served; /* the thread was started */
+    size_t expected; /* open results that have one */
+    bool served;     /* the thread was started */
     bool stop_serving;
+    bool on_duty; /* it takes in records and feeds the backlog */
+    bool dozing;  /* asleep while on duty */
+    bool resting; /* asleep, with nothing to do */
+    pthread_cond_t work;
     pthread_t service;
     bool calling; /* a callback is running, in the thread caller */
     pthread_t caller;
@@ -198,8 +204,8 @@ void ppi_settle(pp_result *result);
 /* Locked.  Takes in all that workers and supervisor have recorded; whether it was anything. */
 bool ppi_take_in(pp_pool *pool);
 
-/* Locked.  Whether there is something to take in. */
-bool ppi_news(const pp_pool *pool);
+/* Locked.  Whether there is something to take in; so much of one worker's, if it is its. */
+bool ppi_news(const pp_pool *pool, uint64_t least);
 
 /* ---- audit.c ---- */
 
@@ -225,6 +231,12 @@ void ppi_notify(pp_pool *pool);
 
 /* Locked.  Starts the service thread if there is none and may be one; 0 or -errno. */
 int ppi_serve(pp_pool *pool);
+
+/* Locked.  Has it take in records and feed the backlog until there is nothing in flight. */
+void ppi_put_on_duty(pp_pool *pool);
+
+/* Locked.  Something has changed that it must look at. */
+void ppi_rouse(pp_pool *pool);
 
 /* Ends it. */
 void ppi_stop_serving(pp_pool *pool);

@@ -54,7 +54,7 @@ static pp_error describe_crash(const pp_result *result, size_t index, int status
     }
     if (result->count > 1)
         snprintf(item, sizeof item, " with item %zu", index);
-    snprintf(text, size, "%s(...)%s %s", result->task.name, item, how);
+    snprintf(text, size, "%s(...)%s %s", result->task->name, item, how);
     error.message = text;
     return error;
 }
@@ -267,13 +267,13 @@ bool ppi_take_in(pp_pool *pool)
     return any;
 }
 
-bool ppi_news(const pp_pool *pool)
+bool ppi_news(const pp_pool *pool, uint64_t least)
 {
     if (pool->control_taken != load(&pool->queue->control->tail))
         return true;
     for (unsigned seat = 0; announced_on(pool, seat) != 0; seat++)
         if (seated(pool, seat) != 0 &&
-            pool->taken[seat] != load(&ppi_queue_seat(pool->queue, seat)->tail))
+            load(&ppi_queue_seat(pool->queue, seat)->tail) - pool->taken[seat] >= least)
             return true;
     return false;
 }

@@ -87,6 +87,7 @@ void ppi_notice_loss(pp_pool *pool)
         error.message = pool->queue->control->failure;
     }
     end_open(pool, &error);
+    ppi_rouse(pool);
     ppi_notify(pool);
 }
 
@@ -96,9 +97,10 @@ void ppi_shut_down(pp_pool *pool)
 {
     if (pool->gone)
         return;
-    while (pool->led) { /* somebody sleeps on what we are about to unmap */
+    while (pool->led || pool->dozing) { /* somebody sleeps on what we are about to unmap */
         pool->followers++;
         ppi_wake_leader(pool->queue);
+        ppi_rouse(pool);
         pthread_cond_wait(&pool->progress, &pool->lock);
         pool->followers--;
     }
@@ -231,6 +233,7 @@ PPI_PUBLIC int pp_pool_free(pp_pool *pool)
     pthread_mutex_unlock(&pool->lock);
     ppi_objects_destroy(pool->objects);
     pthread_cond_destroy(&pool->progress);
+    pthread_cond_destroy(&pool->work);
     pthread_mutex_destroy(&pool->lock);
     munmap(pool->creator, PPI_PAGE);
     free(pool);

@@ -25,8 +25,8 @@
 static size_t chunk_of(const pp_result *result, unsigned workers)
 {
     size_t left = result->count - result->next, chunk = left / (2 * workers), most;
-    size_t bytes = result->task.args_size > result->task.result_size ? result->task.args_size
-                                                                     : result->task.result_size;
+    size_t bytes = result->task->args_size > result->task->result_size ? result->task->args_size
+                                                                     : result->task->result_size;
 
     if (result->chunksize > 0)
         return result->chunksize < left ? result->chunksize : left;
@@ -58,7 +58,7 @@ static uint64_t free_position(const pp_pool *pool)
 static bool stage(pp_pool *pool, pp_result *result, struct ppi_slot_shm *slot, size_t count,
                   struct ppi_flight *flight)
 {
-    const pp_task *task = &result->task;
+    const pp_task *task = result->task;
     const char *base = pool->queue->segment.base;
     const char *items = result->items;
     size_t size;
@@ -99,10 +99,10 @@ static bool feed_chunk(pp_pool *pool, pp_result *result)
         return false;
     slot->begin = result->next;
     slot->end = result->next + count;
-    slot->run = (uint64_t)(uintptr_t)result->task.run;
-    slot->stride = (uint32_t)result->task.args_size;
-    slot->result_size = (uint32_t)result->task.result_size;
-    slot->result_kind = result->task.result_kind;
+    slot->run = (uint64_t)(uintptr_t)result->task->run;
+    slot->stride = (uint32_t)result->task->args_size;
+    slot->result_size = (uint32_t)result->task->result_size;
+    slot->result_kind = result->task->result_kind;
     flight->result = result;
     flight->position = position;
     flight->begin = result->next;
@@ -162,6 +162,11 @@ void ppi_submit(pp_pool *pool, pp_result *result)
     bool first = ppi_list_empty(&pool->backlog);
 
     pool->open++;
+    if (result->callback || result->error_callback) {
+        result->expected = true;
+        pool->expected++;
+        ppi_rouse(pool);
+    }
     ppi_list_append(&pool->backlog, &result->waiting);
     if (first)
         ppi_feed(pool); /* which also settles a map of nothing */

@@ -65,12 +65,12 @@ static bool keep_variable(struct ppi_value *value, const void *payload, size_t s
 bool ppi_succeed(pp_result *result, size_t first, size_t count, const void *payload,
                  size_t size, bool is_null)
 {
-    bool variable = result->task.result_kind != PP_VALUE_;
-    size_t each = result->task.result_size;
+    bool variable = result->task->result_kind != PP_VALUE_;
+    size_t each = result->task->result_size;
 
     if (variable ? count != 1 : size != count * each)
         return false;
-    if (result->task.result_kind == PP_STRING_ && !is_null && size == 0)
+    if (result->task->result_kind == PP_STRING_ && !is_null && size == 0)
         return false;
     if (!mark(result, first, first + count))
         return false;
@@ -80,7 +80,7 @@ bool ppi_succeed(pp_result *result, size_t first, size_t count, const void *payl
         memcpy((char *)result->values + first * each, payload, size);
     else if (!keep_variable((struct ppi_value *)result->values + first, payload, size, is_null))
         lose(result, first);
-    else if (result->task.result_kind == PP_STRING_ && !is_null)
+    else if (result->task->result_kind == PP_STRING_ && !is_null)
         /* Looked at and mended in our copy: the worker could still change its own. */
         ((struct ppi_value *)result->values)[first].data[size - 1] = '\0';
     return true;
@@ -115,7 +115,7 @@ bool ppi_fail(pp_result *result, const pp_error *error)
     }
     result->failures[result->failed] = *error;
     result->failures[result->failed].size = sizeof(pp_error);
-    result->failures[result->failed].function = result->task.name;
+    result->failures[result->failed].function = result->task->name;
     result->failures[result->failed].message = message;
     result->failed++;
     return true;
@@ -129,7 +129,7 @@ void ppi_fail_rest(pp_result *result, const pp_error *error)
     if (result->rest)
         return;
     named.size = sizeof named;
-    named.function = result->task.name;
+    named.function = result->task->name;
     result->rest = ppi_error_copy(&named);
     if (!result->rest) { /* not even for that: still no outcome is lost */
         worst.function = "";
@@ -158,11 +158,13 @@ void ppi_settle(pp_result *result)
     ppi_list_remove(&result->waiting);
     ppi_free_arguments(result);
     pool->open--;
+    pool->expected -= result->expected;
     result->state = PPI_DONE;
     if (result->forgotten) {
         ppi_result_destroy(result);
     } else if (ppi_first_failure(result) ? result->error_callback : result->callback) {
         ppi_list_append(&pool->due, &result->waiting);
+        ppi_rouse(pool);
     } else {
         result->state = PPI_THERE;
     }

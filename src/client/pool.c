@@ -160,6 +160,7 @@ static void unmake(pp_pool *pool)
     if (pool->creator)
         munmap(pool->creator, PPI_PAGE);
     pthread_cond_destroy(&pool->progress);
+    pthread_cond_destroy(&pool->work);
     pthread_mutex_destroy(&pool->lock);
     free(pool);
 }
@@ -172,6 +173,7 @@ static pp_pool *allocate(const pp_pool_options *options, unsigned workers)
         return NULL;
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->progress, NULL);
+    pthread_cond_init(&pool->work, NULL);
     ppi_list_init(&pool->results);
     ppi_list_init(&pool->backlog);
     ppi_list_init(&pool->due);

@@ -11,13 +11,13 @@
 
 static bool is_variable(const pp_result *result)
 {
-    return result->task.result_kind != PP_VALUE_;
+    return result->task->result_kind != PP_VALUE_;
 }
 
 /* Places for the values, and for the bits that say which are there. */
 static bool make_room(pp_result *result, bool wants_values)
 {
-    size_t size = is_variable(result) ? sizeof(struct ppi_value) : result->task.result_size;
+    size_t size = is_variable(result) ? sizeof(struct ppi_value) : result->task->result_size;
 
     result->outcomes = &result->one_outcome;
     if (result->count > 64 && !(result->outcomes = calloc((result->count + 63) / 64, 8)))
@@ -40,7 +40,7 @@ pp_result *ppi_result_new(pp_pool *pool, const pp_task *task, size_t count, bool
     if (!result)
         return NULL;
     result->pool = pool;
-    result->task = *task;
+    result->task = task;
     result->count = count;
     ppi_list_append(&pool->results, &result->all);
     if (!make_room(result, wants_values)) {
@@ -191,13 +191,13 @@ static void hand_out_one(pp_result *result, size_t item, void *out, bool owned)
     struct ppi_value *value;
 
     if (!is_variable(result)) {
-        size_t size = result->task.result_size;
+        size_t size = result->task->result_size;
 
         memcpy((char *)out + item * size, (char *)result->values + item * size, size);
         return;
     }
     value = (struct ppi_value *)result->values + item;
-    if (result->task.result_kind == PP_STRING_)
+    if (result->task->result_kind == PP_STRING_)
         ((const char **)out)[item] = value->data;
     else
         ((pp_bytes *)out)[item] = (pp_bytes){ value->data, value->size };
@@ -212,7 +212,7 @@ void ppi_hand_out(pp_result *result, void *out, bool owned)
     if (!out || !result->values || result->values_borrowed)
         return;
     if (!is_variable(result) && result->failed == 0 && !result->rest) {
-        memcpy(out, result->values, result->count * result->task.result_size);
+        memcpy(out, result->values, result->count * result->task->result_size);
         return;
     }
     for (size_t i = 0; i < result->count; i++) {

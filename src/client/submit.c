@@ -64,16 +64,15 @@ static int keep_arguments(pp_pool *pool, pp_result *result, const struct order *
 }
 
 /*
- * Locked.  Whether the service thread is needed: for callbacks, for what waits in the
- * backlog, and for results that would fill a worker's ring while nobody looks.
+ * Locked.  Whether the service thread must look after what is in flight: when more
+ * waits in the backlog, or the records could fill a worker's ring while nobody looks.
  */
 static bool needs_service(const pp_pool *pool, const pp_result *result,
                           const struct order *order)
 {
-    return order->callback || order->error_callback ||
-           (!order->waits &&
-            (!ppi_list_empty(&pool->backlog) || pool->used > MANY_RECORDS ||
-             (result->task.result_kind != PP_VALUE_ && result->count > MANY_RECORDS)));
+    return !order->waits &&
+           (!ppi_list_empty(&pool->backlog) || pool->used > MANY_RECORDS ||
+            (result->task->result_kind != PP_VALUE_ && result->count > MANY_RECORDS));
 }
 
 /* Locked.  A result for an order, not submitted yet; or NULL and *error. */
@@ -121,8 +120,10 @@ static int submit_result(pp_pool *pool, pp_result *result, const struct order *o
     ppi_submit(pool, result);
     if (!order->is_map && !order->waits && result->next == 0 && result->state == PPI_OPEN) {
         error = keep_arguments(pool, result, order, size);
-        if (error)
-            pool->open--; /* it is in the backlog, and nowhere else */
+        if (error) { /* it is in the backlog, and nowhere else */
+            pool->open--;
+            pool->expected -= result->expected;
+        }
     }
     return error;
 }
@@ -140,8 +141,8 @@ static pp_result *submit(pp_pool *pool, const struct order *order, int *error)
         ppi_result_destroy(result);
         return NULL;
     }
-    if (needs_service(pool, result, order))
-        ppi_serve(pool); /* without it, whoever waits does its work */
+    if (!pool->on_duty && needs_service(pool, result, order) && ppi_serve(pool) == 0)
+        ppi_put_on_duty(pool); /* without it, whoever waits does its work */
     return result;
 }
 

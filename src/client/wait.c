@@ -50,7 +50,7 @@ static int lead(pp_pool *pool, bool (*done)(void *what), void *what, uint64_t de
     uint32_t bell = ppi_client_announce(pool->queue);
     int error;
 
-    if (ppi_news(pool) || ppi_lost(pool) || done(what))
+    if (ppi_news(pool, 1) || ppi_lost(pool) || done(what))
         return 0;
     pool->led = true;
     pthread_mutex_unlock(&pool->lock);

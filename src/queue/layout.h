@@ -32,6 +32,9 @@
 /* Records that a worker can be ahead of the client; a power of two. */
 #define PPI_RECORDS UINT64_C(1024)
 
+/* From so many records on that nobody has taken, the client's service thread is woken. */
+#define PPI_PRESSING (PPI_RECORDS / 4)
+
 /* The most workers, and the most seats: a seat is taken until the client has emptied it. */
 #define PPI_MAX_WORKERS 1024
 #define PPI_MAX_SEATS (2 * PPI_MAX_WORKERS + 64)
@@ -134,6 +137,10 @@ struct ppi_queue_shm {
  *   client_waits  client sets; waker clears     the client is asleep or    client is woken by
  *                                               about to be                the reap
  *   client_bell   whoever has a result          the client sleeps on it    rung by the reap
+ *   service_waits client sets; waker clears     the client's service       cleared by the reap
+ *                                               thread dozes
+ *   service_bell  a worker that falls asleep    it dozes on this           rung by the reap
+ *                 or has much to be taken
  *
  * Sleeping is Dekker's: the sleeper stores its flag, fences and looks for work;
  * the other side stores the work, fences and looks for flags.  One of the two
@@ -145,6 +152,8 @@ struct ppi_claims_shm {
     _Atomic uint32_t waking;
     _Alignas(PPI_LINE) _Atomic uint32_t client_bell;
     _Atomic uint32_t client_waits;
+    _Alignas(PPI_LINE) _Atomic uint32_t service_bell;
+    _Atomic uint32_t service_waits;
     _Alignas(PPI_LINE) _Atomic uint64_t sleepers[(PPI_MAX_SEATS + 63) / 64];
     _Alignas(PPI_LINE) _Atomic uint64_t words[PPI_WINDOW];
 };

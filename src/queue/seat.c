@@ -15,7 +15,7 @@ void ppi_seat_init(struct ppi_seat *seat, struct ppi_queue *queue, unsigned inde
     seat->index = index;
     seat->shm = ppi_queue_seat(queue, index);
     seat->ack = &queue->shm->acks[index];
-    seat->taken = seat->tail = atomic_load_explicit(&seat->ack->taken, memory_order_acquire);
+    seat->taken = seat->tail = seat->pressed = atomic_load_explicit(&seat->ack->taken, memory_order_acquire);
     ppi_outbox_init(&seat->outbox, ppi_queue_outbox(queue, index), queue->outbox_size);
     atomic_store_explicit(&seat->shm->wants_room, 0, memory_order_relaxed);
     atomic_store_explicit(&seat->shm->state, PPI_SEAT_STARTING, memory_order_relaxed);
@@ -48,6 +48,7 @@ static void wait_for_room(struct ppi_seat *seat)
     atomic_thread_fence(memory_order_seq_cst);
     if (!collect(seat)) {
         ppi_wake_client(seat->queue);
+        ppi_wake_service(seat->queue);
         seat->queue->futex->wait(&seat->ack->bell, bell, PPI_NEVER);
         collect(seat);
     }
@@ -80,4 +81,8 @@ void ppi_seat_commit(struct ppi_seat *seat, const struct ppi_record_shm *record,
     seat->tail++;
     atomic_store_explicit(&seat->shm->tail, seat->tail, memory_order_release);
     ppi_wake_client(seat->queue);
+    if (seat->tail - seat->pressed >= PPI_PRESSING) {
+        seat->pressed = seat->tail;
+        ppi_wake_service(seat->queue);
+    }
 }

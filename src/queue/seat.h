@@ -21,6 +21,7 @@ struct ppi_seat {
     const struct ppi_ack_shm *ack;
     unsigned index;
     uint64_t tail;  /* records committed */
+    uint64_t pressed; /* tail when the service thread was last woken */
     uint64_t taken; /* records whose room is free again */
     struct ppi_outbox outbox;
     uint64_t marks[PPI_RECORDS];

@@ -9,7 +9,7 @@ static _Atomic uint64_t *sleepers_of(struct ppi_queue *queue, unsigned seat)
     return &queue->claims->sleepers[seat / 64];
 }
 
-static bool anybody_sleeps(const struct ppi_queue *queue)
+bool ppi_anybody_sleeps(const struct ppi_queue *queue)
 {
     uint64_t sleepers = 0;
 
@@ -23,7 +23,7 @@ void ppi_ring(struct ppi_queue *queue)
     struct ppi_claims_shm *claims = queue->claims;
 
     atomic_thread_fence(memory_order_seq_cst); /* partner: the fence in ppi_sleep() */
-    if (!anybody_sleeps(queue) ||
+    if (!ppi_anybody_sleeps(queue) ||
         atomic_load_explicit(&claims->waking, memory_order_relaxed) ||
         atomic_exchange(&claims->waking, 1))
         return;
@@ -36,7 +36,7 @@ void ppi_ring(struct ppi_queue *queue)
 
 void ppi_pass_on(struct ppi_claimer *claimer)
 {
-    if (anybody_sleeps(claimer->queue) && ppi_claimable(claimer))
+    if (ppi_anybody_sleeps(claimer->queue) && ppi_claimable(claimer))
         ppi_ring(claimer->queue);
 }
 
@@ -56,6 +56,7 @@ void ppi_sleep(struct ppi_claimer *claimer)
     atomic_store(&claims->waking, 0); /* who has left the waking to another left it to us */
     atomic_thread_fence(memory_order_seq_cst); /* partners: ppi_ring(), ppi_wake_all() */
     if (!ppi_claimable(claimer) && !told_to_end(queue)) {
+        ppi_wake_service(queue); /* there may be more in the backlog */
         queue->futex->wait(&claims->bell, bell, UINT64_MAX);
         atomic_fetch_and(sleepers_of(queue, claimer->index), ~bit);
         atomic_store(&claims->waking, 0); /* it has arrived */
@@ -64,16 +65,31 @@ void ppi_sleep(struct ppi_claimer *claimer)
     atomic_fetch_and(sleepers_of(queue, claimer->index), ~bit);
 }
 
+/* Wakes who has announced its sleep with this flag.  Partners: the announcements. */
+static void wake(struct ppi_queue *queue, _Atomic uint32_t *flag, _Atomic uint32_t *bell)
+{
+    atomic_thread_fence(memory_order_seq_cst);
+    if (!atomic_load_explicit(flag, memory_order_relaxed) || !atomic_exchange(flag, 0))
+        return;
+    atomic_fetch_add(bell, 1);
+    queue->futex->wake(bell, PPI_ALL);
+}
+
 void ppi_wake_client(struct ppi_queue *queue)
 {
-    struct ppi_claims_shm *claims = queue->claims;
+    wake(queue, &queue->claims->client_waits, &queue->claims->client_bell);
+}
 
-    atomic_thread_fence(memory_order_seq_cst); /* partner: ppi_client_announce() */
-    if (!atomic_load_explicit(&claims->client_waits, memory_order_relaxed) ||
-        !atomic_exchange(&claims->client_waits, 0))
-        return;
-    atomic_fetch_add(&claims->client_bell, 1);
-    queue->futex->wake(&claims->client_bell, PPI_ALL);
+void ppi_wake_service(struct ppi_queue *queue)
+{
+    wake(queue, &queue->claims->service_waits, &queue->claims->service_bell);
+}
+
+void ppi_rouse_service(struct ppi_queue *queue)
+{
+    atomic_store(&queue->claims->service_waits, 0);
+    atomic_fetch_add(&queue->claims->service_bell, 1);
+    queue->futex->wake(&queue->claims->service_bell, PPI_ALL);
 }
 
 void ppi_wake_leader(struct ppi_queue *queue)
@@ -91,6 +107,7 @@ void ppi_wake_all(struct ppi_queue *queue)
     queue->futex->wake(&claims->bell, PPI_ALL);
     atomic_store(&claims->client_waits, 0);
     ppi_wake_leader(queue);
+    ppi_rouse_service(queue);
 }
 
 void ppi_forget_sleeper(struct ppi_queue *queue, unsigned seat)
@@ -98,23 +115,45 @@ void ppi_forget_sleeper(struct ppi_queue *queue, unsigned seat)
     atomic_fetch_and(sleepers_of(queue, seat), ~(UINT64_C(1) << seat % 64));
 }
 
-uint32_t ppi_client_announce(struct ppi_queue *queue)
+/* The bell's value, from before the flag was set.  Partner: wake(). */
+static uint32_t announce(_Atomic uint32_t *flag, const _Atomic uint32_t *bell)
 {
-    uint32_t bell = atomic_load_explicit(&queue->claims->client_bell, memory_order_acquire);
+    uint32_t value = atomic_load_explicit(bell, memory_order_acquire);
 
-    atomic_store(&queue->claims->client_waits, 1);
-    atomic_thread_fence(memory_order_seq_cst); /* partner: ppi_wake_client() */
-    return bell;
+    atomic_store(flag, 1);
+    atomic_thread_fence(memory_order_seq_cst);
+    return value;
 }
 
-int ppi_client_sleep(struct ppi_queue *queue, uint32_t bell, uint64_t deadline_ns)
+/* Sleeps while the bell has this value and the supervisor lives. */
+static int sleep_on(struct ppi_queue *queue, const _Atomic uint32_t *bell, uint32_t value,
+                    uint64_t deadline_ns)
 {
     uint32_t life = atomic_load_explicit(&queue->control->life, memory_order_acquire);
 
     if (life & FUTEX_OWNER_DIED)
         return -EAGAIN;
-    return queue->futex->wait_either(&queue->claims->client_bell, bell, &queue->control->life,
-                                     life, deadline_ns);
+    return queue->futex->wait_either(bell, value, &queue->control->life, life, deadline_ns);
+}
+
+uint32_t ppi_client_announce(struct ppi_queue *queue)
+{
+    return announce(&queue->claims->client_waits, &queue->claims->client_bell);
+}
+
+int ppi_client_sleep(struct ppi_queue *queue, uint32_t bell, uint64_t deadline_ns)
+{
+    return sleep_on(queue, &queue->claims->client_bell, bell, deadline_ns);
+}
+
+uint32_t ppi_service_announce(struct ppi_queue *queue)
+{
+    return announce(&queue->claims->service_waits, &queue->claims->service_bell);
+}
+
+void ppi_service_doze(struct ppi_queue *queue, uint32_t bell)
+{
+    sleep_on(queue, &queue->claims->service_bell, bell, UINT64_MAX);
 }
 
 bool ppi_supervisor_died(const struct ppi_queue *queue)

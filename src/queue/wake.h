@@ -12,6 +12,12 @@
  * that it reaches takes a task and passes it on if it leaves others.  That is
  * several times faster than a wake-up per task.
  *
+ * The client's service thread, when all that it has to do is to take in records and
+ * to feed the backlog, dozes: it is woken when that is pressing (PPI_PRESSING records
+ * of one worker, or a worker that runs out of work or of room) instead of for each
+ * record.  No work is delayed by that: as long as no worker runs out of it there is
+ * work in the queue.
+ *
  * A worker that is killed takes its wake-up with it, which is why the supervisor
  * calls ppi_wake_all() after every death, whatever it found.
  */
@@ -33,6 +39,19 @@ void ppi_sleep(struct ppi_claimer *claimer);
 
 /* After a record was committed: wakes the client if it sleeps. */
 void ppi_wake_client(struct ppi_queue *queue);
+
+/* Worker: there is much to take, or nothing left to do: wakes the service thread. */
+void ppi_wake_service(struct ppi_queue *queue);
+
+/* Whether a worker sleeps, or is about to. */
+bool ppi_anybody_sleeps(const struct ppi_queue *queue);
+
+/* Service thread: as the two below, but for pressing news only. */
+uint32_t ppi_service_announce(struct ppi_queue *queue);
+void ppi_service_doze(struct ppi_queue *queue, uint32_t bell);
+
+/* Client: wakes its own service thread. */
+void ppi_rouse_service(struct ppi_queue *queue);
 
 /* Client: wakes its own thread that sleeps, or is about to. */
 void ppi_wake_leader(struct ppi_queue *queue);
