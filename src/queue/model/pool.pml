@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Promela model of the protocol between client, supervisor and workers.
+ * `./verify` runs all configurations with spin; this header says what they mean.
+ *
+ * Files: pool.pml (shared memory, parameters), worker.pml, supervisor.pml, client.pml.
+ * An inline stands for a C function or a part of one, a field for one in layout.h, where run_pos
+ * is called runs, run_item item, and requeue_seq requeues.
+ *
+ * What is checked, in every configuration
+ *  - Every item gets exactly one outcome: a second one violates an assertion in take(), a
+ *    missing one leaves the client waiting for ever, which is an invalid end state.
+ *  - No item is called twice, one that crashed included (start_item()).
+ *  - OK is said only of items that were finished, CRASHED only of items that were not, and a
+ *    crash costs only an item that had begun or that came next in a chunk already begun
+ *    (take()).
+ *  - A record is of the position that its slot has now; a seat that is given back holds no
+ *    claim (seat_is_done()): the client's safety net is for nonsense only.
+ *  - Nobody sleeps for ever: the end labels are "supervisor waits for events", "no process on
+ *    this seat" and "worker has left after the stop command". A worker asleep on the bell
+ *    after the stop command is an error, so is a client that waits.
+ *  - With MEET, task MEET-1 returns only when the last task has been started, as long as two
+ *    workers live: a queued task beside a sleeping worker is then a deadlock, not a mere
+ *    delay.
+ *  - With STOPS, a kill hits only the task that it was meant for, or none.
+ *
+ * Deaths: a worker may die in place of any of its steps (DIES), DEATHS times in a run, so also
+ * while another one is being reaped, and the new worker on the same seat again. A replacement
+ * may fail for good as long as one worker is left. How many of the DEATHS (and STOPS) happen
+ * is chosen at the start: a death that can still come would hide a hang, since it wakes
+ * everybody. Client and supervisor do not die here: their deaths end the pool as a whole and
+ * need no protocol in shared memory.
+ *
+ * What is abstracted
+ *  - Memory is sequentially consistent: see "Memory order" below.
+ *  - One step is one access to memory that another process can see at that time, together with
+ *    what is private. Stores to a seat are seen by nobody before the worker's death (waitid),
+ *    so they are joined with the access beside them: dying between the two is dying before
+ *    both. The bytes of a record are joined with the move of the ring's tail that publishes
+ *    them, the contents of a slot with its word. Several loads of which each can only turn
+ *    from "nothing new" into "something new" are one step: if all said "nothing", they did so
+ *    at the first. A load and the exchange that follows it if it pays are the exchange alone.
+ *  - A counter of which only "has it changed since I read it?" is used (bell, client_bell,
+ *    requeue_seq) is a bit per reader. So it never wraps; in C that takes 2^32 steps.
+ *  - futex_wait compares and sleeps in one step, as the kernel does; futex_wake chooses any
+ *    one sleeper; a process killed in its sleep may have swallowed a wake. No spurious
+ *    returns: they are like a wake that finds nothing.
+ *  - Not here: the client's service thread, which sleeps like the client but is woken by workers
+ *    that fall asleep or have many records; the audit of damaged claim words.
+ *  - An argument arena, payloads and ring overflow are left out (rings are large enough here,
+ *    an assertion says so). The client is one thread, and drains only when it has to wait.
+ *
+ * Memory order: what the C code must add for the model to hold
+ *  - release/acquire: tail (slot and word before it); the CAS of a word, acq_rel (resume[]
+ *    before REQUEUED, slot contents after the claim); each completion ring's tail (record,
+ *    payload and run_item before it); the supervisor's ring tail; requeue_seq++ after the CAS
+ *    to REQUEUED; released[]; command.
+ *  - Store, seq_cst fence, load on both sides (either side may be the last to look):
+ *      submit: tail | sleepers, waking     worker: sleepers bit, waking = 0 | head, tail,
+ *          requeue_seq, command (the reaper and the stop command wake all, without a look)
+ *      woken worker: waking = 0 | head, tail   submit: tail | waking
+ *      commit: ring tail | client_waits    client: client_waits | the tails of all rings
+ *      commit: ring tail | stop flag (before the next task)   stop: stop flag | ring tail
+ *  - bell is read (acquire) before the sleepers bit is set, client_bell before client_waits.
+ *    exchange(waking), bell++ and exchange(client_waits), client_bell++ are seq_cst in that
+ *    order, each bell++ before its futex_wake.
+ *  - intent before the CAS; run_item before run_pos: program order is enough for the reaper (a
+ *    dead process has executed a prefix of its program), so the compiler must keep it: at
+ *    least relaxed atomics with signal fences, release stores to be plain. Who reads them of a
+ *    living worker (stop) needs release/acquire.
+ *
+ * Parameters: NW workers, SEATS seats (all above NW are spare), W slots, NT tasks of CHUNK
+ * items, DEATHS, STOPS (tasks to be stopped), MEET. SYMMETRIC: the client drains all rings in
+ * one step, by which all workers are alike, so that the first to die may as well be worker 0.
+ * Configurations and the variants that must be rejected: see the table in `verify`; each
+ * variant is a macro, explained where it is used.
+ */
+#ifndef NW
+#define NW 2
+#endif
+#ifndef SEATS
+#define SEATS NW
+#endif
+#ifndef W
+#define W 2
+#endif
+#ifndef NT
+#define NT 2
+#endif
+#ifndef CHUNK
+#define CHUNK 1
+#endif
+#ifndef DEATHS
+#define DEATHS 0
+#endif
+#ifndef STOPS
+#define STOPS 0
+#endif
+#if STOPS > 1 || DEATHS > 2
+#error "plan_faults() chooses no more than that"
+#endif
+#ifndef MEET
+#define MEET 0
+#endif
+
+/* A set of seats or of items is a byte. */
+#define BIT(i) (1 << (i))
+#define HAS(mask, i) (((mask) >> (i)) & 1)
+#define SET(mask, i) mask = mask | BIT(i)
+#define CLEAR(mask, i) mask = mask & (255 - BIT(i))
+#define COUNT(mask) (HAS(mask, 0) + HAS(mask, 1) + HAS(mask, 2))
+#define ALL (BIT(SEATS) - 1)
+#define FIRST_SEATS (BIT(NW) - 1)
+
+/* v becomes any seat of the set. */
+#if SEATS == 1
+#define CHOOSE(v, mask) if :: HAS(mask, 0) -> v = 0 fi
+#elif SEATS == 2
+#define CHOOSE(v, mask) if :: HAS(mask, 0) -> v = 0 :: HAS(mask, 1) -> v = 1 fi
+#else
+#define CHOOSE(v, mask) \
+    if :: HAS(mask, 0) -> v = 0 :: HAS(mask, 1) -> v = 1 :: HAS(mask, 2) -> v = 2 fi
+#endif
+
+/* A claim word: {generation, state, seat}; a word that was never used is 0. */
+#define QUEUED 1
+#define REQUEUED 2
+#define CLAIMED 3
+#define WORD(gen, state, seat) ((gen) * 16 + (state) * 4 + (seat))
+#define STATE_OF(word) (((word) / 4) % 4)
+#define GEN_OF(word) ((word) / 16)
+#define GEN(p) ((p) / W + 1)
+#define SLOT(p) ((p) % W)
+#define NONE 15                             /* no position */
+/* Item i of position p among all items. */
+#define ITEM(p, i) (slot_task[SLOT(p)] * CHUNK + (i))
+
+/* ---- queue part: written by the client ---- */
+byte tail;
+byte slot_task[W];                          /* contents of a slot: which task */
+byte released = ALL - FIRST_SEATS;          /* seats on which the supervisor may fork */
+bit command;                                /* 1: stop */
+
+/* ---- claims part: written by all ---- */
+byte head;                                  /* a hint */
+byte words[W];
+byte sleepers;
+bit waking;
+byte bell_changed = ALL;                    /* has bell moved since this worker read it? */
+byte asleep;                                /* kernel: who sleeps on bell */
+bit client_waits;
+bit client_bell_changed = 1;
+bit client_asleep;
+
+/* ---- seats: written by their workers, reset by the supervisor before a fork ---- */
+byte intent[SEATS] = NONE;
+byte run_pos[SEATS] = NONE;
+byte run_item[SEATS];
+byte last_pos[SEATS] = NONE;                /* the ring's last record, read or not: position */
+byte last_end[SEATS];                       /* first + count: has LAST if it is CHUNK */
+chan ring_of[SEATS] = [W * CHUNK] of { byte, byte, byte };      /* position, first, end */
+
+/* ---- control part: written by the supervisor ---- */
+byte resume[W];
+byte resume_pos[W] = NONE;                  /* the position that resume[] is of */
+byte requeue_new;                           /* per worker: requeue_seq != seen */
+byte stop_flag;                             /* per seat */
+#define OK 0
+#define CRASHED 1
+#define DEATH 2
+chan own_ring = [3 * (DEATHS + STOPS) + 1] of { byte, byte, byte, byte };   /* kind first */
+
+/* ---- what the kernel knows of the workers ---- */
+byte alive = FIRST_SEATS;
+byte dead;                                  /* dead, waitid() has not said so yet */
+byte killed;                                /* SIGKILL is on its way */
+byte deaths_left;
+byte stops_left;
+bit died;                                   /* has there been a death of its own accord? */
+
+/* ---- for assertions only: sets of items ---- */
+byte started;
+byte finished;
+byte outcome;
+byte target = NONE;                         /* the position that the kill is meant for */
+
+/*
+ * ring(): wakes one worker if some may sleep and none is on its way. STEP is the caller's kind
+ * of step, DONE ends it, v is a free local variable. A worker on its way resets waking, and so
+ * does each worker before its last look round: the ringer itself never does.
+ * RINGER_RESETS: the ringer does if it woke nobody, instead of the worker that goes to sleep.
+ * In between a worker can lie down, and a submit still sees waking == 1.
+ */
+#ifdef RINGER_RESETS
+#define WOKE_NOBODY(STEP) ; STEP(waking = 0)
+#else
+#define WOKE_NOBODY(STEP)
+#endif
+#define RING(STEP, v, DONE) \
+    STEP(if :: sleepers == 0 -> DONE :: else fi); \
+    STEP(if :: waking -> DONE :: else -> waking = 1 fi); \
+    STEP(bell_changed = ALL); \
+    STEP( \
+        if \
+        :: asleep != 0 -> CHOOSE(v, asleep); CLEAR(asleep, v); v = 0; DONE \
+        :: else \
+        fi) WOKE_NOBODY(STEP)
+
+/* In this order: processes are numbered from 0, a worker's number is its seat. */
+#include "worker.pml"
+#include "supervisor.pml"
+#include "client.pml"
