@@ -86,6 +86,8 @@ int ppi_kill_children(void)
     length = read_text(path, text, sizeof text);
     if (length < 0)
         return (int)length;
+    while (length > 0 && text[length - 1] != ' ')
+        text[--length] = '\0'; /* a number that did not fit whole is another's */
     for (next = text;; next = end, count++) {
         long pid = strtol(next, &end, 10);
 

@@ -43,25 +43,36 @@ static bool makes_sense(const pp_pool *pool, uint64_t position, uint64_t word)
             pool->released[seat] != announced(pool, seat));
 }
 
-/* Looks who says that it runs a position: its seat, or -1: nobody, or -2: somebody may. */
-static int runner_of(const pp_pool *pool, uint64_t position)
-{
-    int runner = -1;
+enum { NOBODY = -1, LATER = -2 };
 
+/*
+ * Looks who runs a position: its seat, or NOBODY, or LATER: that cannot be told before
+ * its records are taken in, or it is dead and buried.
+ */
+static int runner_of(pp_pool *pool, uint64_t position)
+{
     for (unsigned seat = 0; seat < pool->queue->seats; seat++) {
         const struct ppi_seat_shm *shm = ppi_queue_seat(pool->queue, seat);
+        uint32_t incarnation = announced(pool, seat);
+        uint64_t intent;
 
-        if (!is_live(pool, seat))
+        if (pool->released[seat] == incarnation ||
+            atomic_load_explicit(&shm->incarnation, memory_order_acquire) != incarnation)
             continue;
+        intent = load(&shm->intent); /* it moves on after a commit: before the tail */
         if (load(&shm->runs) == position)
-            return (int)seat;
-        if (load(&shm->intent) == position)
-            runner = -2; /* it may have claimed it, or only tried to */
+            return is_live(pool, seat) ? (int)seat : LATER;
+        if (intent == position) { /* it may have claimed it, or only tried to: only its */
+            ppi_condemn(pool, seat, incarnation); /* death makes that sure */
+            return LATER;
+        }
+        if (load(&shm->tail) != pool->taken[seat])
+            return LATER; /* it may have ended it */
     }
-    return runner;
+    return NOBODY;
 }
 
-/* Mends the word of a flight; false if that would be a guess. */
+/* Mends the word of a flight, or puts that off; false if that would be a guess. */
 static bool mend(pp_pool *pool, const struct ppi_flight *flight, uint64_t word)
 {
     int runner = runner_of(pool, flight->position);
@@ -70,10 +81,12 @@ static bool mend(pp_pool *pool, const struct ppi_flight *flight, uint64_t word)
                          ? ppi_claim_word(flight->position, PPI_CLAIMED, (unsigned)runner)
                          : ppi_claim_word(flight->position, PPI_QUEUED, 0);
 
-    if (runner == -2 || (runner == -1 && !untouched))
+    pool->audit_again |= runner == LATER;
+    if (runner == NOBODY && !untouched)
         return false;
-    atomic_compare_exchange_strong(&pool->queue->claims->words[flight->position % PPI_WINDOW],
-                                   &word, right);
+    if (runner != LATER)
+        atomic_compare_exchange_strong(
+            &pool->queue->claims->words[flight->position % PPI_WINDOW], &word, right);
     return true;
 }
 
@@ -89,24 +102,29 @@ static void end_flight(pp_pool *pool, struct ppi_flight *flight)
     ppi_settle(result);
 }
 
-void ppi_audit(pp_pool *pool, unsigned dead)
+void ppi_audit(pp_pool *pool, int dead)
 {
-    uint64_t ran = load(&ppi_queue_seat(pool->queue, dead)->runs);
+    uint64_t ran = dead < 0 ? PPI_NO_POSITION
+                            : load(&ppi_queue_seat(pool->queue, (unsigned)dead)->runs);
     bool mended = false;
 
+    pool->audit_again = false;
     for (size_t slot = 0; slot < PPI_WINDOW; slot++) {
         struct ppi_flight *flight = &pool->flights[slot];
         uint64_t word = load(&pool->queue->claims->words[slot]);
 
-        if (!flight->result || makes_sense(pool, flight->position, word))
+        if (!flight->result)
+            continue;
+        if (word == ppi_claim_word(flight->position, PPI_QUEUED, 0) &&
+            load(&pool->queue->claims->head) > flight->position)
+            mended = true; /* nobody would look for it there */
+        if (makes_sense(pool, flight->position, word))
             continue;
         if (flight->position != ran && mend(pool, flight, word))
             mended = true;
         else
             end_flight(pool, flight);
     }
-    if (load(&pool->queue->claims->head) > pool->tail)
-        mended = true;
     if (!mended)
         return;
     /* Below head nobody looks for a QUEUED task but for this count. */

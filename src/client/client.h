@@ -85,6 +85,7 @@ struct pp_pool {
     struct ppi_objects *objects;
     int supervisor; /* pidfd */
     enum ppi_pool_phase phase;
+    bool audit_again; /* some claim word could not be judged yet */
     bool lost; /* no worker is left: broken, or the supervisor died, or all has ended */
     bool gone; /* the processes, the segment and the descriptor are */
 
@@ -204,14 +205,17 @@ void ppi_settle(pp_result *result);
 /* Locked.  Takes in all that workers and supervisor have recorded; whether it was anything. */
 bool ppi_take_in(pp_pool *pool);
 
+/* Locked.  Has the supervisor end a worker that is not to be trusted. */
+void ppi_condemn(pp_pool *pool, unsigned seat, uint32_t incarnation);
+
 /* Locked.  Whether there is something to take in; so much of one worker's, if it is its. */
 bool ppi_news(const pp_pool *pool, uint64_t least);
 
 /* ---- audit.c ---- */
 
-/* Locked.  After the crash of this seat's worker: mends claim words that make no sense,
-   or ends their tasks, the one that it ran among them. */
-void ppi_audit(pp_pool *pool, unsigned dead);
+/* Locked.  After the crash of this seat's worker (-1: of none in particular): mends
+   claim words that make no sense, or ends their tasks, the one that it ran among them. */
+void ppi_audit(pp_pool *pool, int dead);
 
 /* ---- wait.c ---- */
 

@@ -140,7 +140,7 @@ static void acknowledge(pp_pool *pool, unsigned seat)
     }
 }
 
-static void condemn(pp_pool *pool, unsigned seat, uint32_t incarnation)
+void ppi_condemn(pp_pool *pool, unsigned seat, uint32_t incarnation)
 {
     atomic_store_explicit(&pool->queue->shm->acks[seat].condemned, incarnation,
                           memory_order_release);
@@ -174,7 +174,7 @@ static bool take_seat(pp_pool *pool, unsigned seat, uint32_t incarnation, uint64
     if (tail == pool->taken[seat])
         return false;
     if (tail - pool->taken[seat] > PPI_RECORDS) {
-        condemn(pool, seat, incarnation);
+        ppi_condemn(pool, seat, incarnation);
         return false;
     }
     while (pool->taken[seat] != tail) {
@@ -183,7 +183,7 @@ static bool take_seat(pp_pool *pool, unsigned seat, uint32_t incarnation, uint64
         pool->taken[seat]++;
         record.seat = (uint16_t)seat; /* whatever it says */
         if (record.outcome == PPI_CRASH || !take_outcome(pool, &record))
-            condemn(pool, seat, incarnation);
+            ppi_condemn(pool, seat, incarnation);
     }
     acknowledge(pool, seat);
     return true;
@@ -227,7 +227,7 @@ static void bury(pp_pool *pool, const struct ppi_record_shm *record)
     atomic_store_explicit(&pool->queue->shm->acks[record->seat].taken,
                           pool->taken[record->seat], memory_order_release);
     pool->released[record->seat] = incarnation;
-    if (WIFSIGNALED(record->code) && !(record->flags & PPI_ENDED))
+    if ((WIFSIGNALED(record->code) || pool->audit_again) && !(record->flags & PPI_ENDED))
         ppi_audit(pool, record->seat);
     atomic_store_explicit(&pool->queue->shm->acks[record->seat].released, incarnation,
                           memory_order_release); /* partner: free_seat() in the supervisor */
@@ -264,6 +264,8 @@ bool ppi_take_in(pp_pool *pool)
             any |= take_seat(pool, seat, incarnation,
                              load(&ppi_queue_seat(pool->queue, seat)->tail));
     }
+    if (pool->audit_again)
+        ppi_audit(pool, -1);
     return any;
 }
 

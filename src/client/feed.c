@@ -167,9 +167,13 @@ void ppi_submit(pp_pool *pool, pp_result *result)
         pool->expected++;
         ppi_rouse(pool);
     }
+    if (result->count == 0) { /* there at once, whoever waits */
+        ppi_settle(result);
+        return;
+    }
     ppi_list_append(&pool->backlog, &result->waiting);
     if (first)
-        ppi_feed(pool); /* which also settles a map of nothing */
+        ppi_feed(pool);
 }
 
 void ppi_end_flight(pp_pool *pool, struct ppi_flight *flight)

@@ -65,6 +65,8 @@ bool ppi_objects_have(struct ppi_objects *objects, uintptr_t address)
 {
     _Atomic uintptr_t *cached = &objects->cache[address / 16 % CACHED];
 
+    if (address == 0)
+        return false;
     if (atomic_load_explicit(cached, memory_order_relaxed) == address)
         return true;
     for (size_t i = 0; i < objects->count; i++)

@@ -277,6 +277,22 @@ static void go(pp_pool *pool)
     atomic_store_explicit(&pool->queue->shm->command, PPI_RUNNING, memory_order_release);
 }
 
+/*
+ * The life word tells of the supervisor's death once the supervisor has made it its
+ * own.  It may be killed before: until then we look ourselves.
+ */
+static void await_birth(pp_pool *pool)
+{
+    const _Atomic uint32_t *life = &pool->queue->control->life;
+
+    while (atomic_load(life) == 0 && !ppi_pidfd_dead(pool->supervisor))
+        pool->queue->futex->wait(life, 0, ppi_now_ns() + 2 * PPI_MS);
+    if (atomic_load(life) != 0)
+        return;
+    ppi_reap_quiet(pool->supervisor);
+    pool->lost = true;
+}
+
 /* Forks the supervisor and waits for its workers; 0 or an errno, and then all is undone. */
 static int start(pp_pool *pool, pp_error **error)
 {
@@ -289,6 +305,7 @@ static int start(pp_pool *pool, pp_error **error)
     close(pool->heritage.client);
     code = -ppi_segment_confine_client(&pool->queue->segment);
     pthread_mutex_lock(&pool->lock);
+    await_birth(pool);
     if (!code)
         ppi_wait_until(pool, has_started, pool, PPI_NEVER);
     if (pool->lost)

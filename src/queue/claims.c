@@ -94,7 +94,7 @@ static bool take_next(struct ppi_claimer *claimer, uint64_t *position, uint64_t 
     uint64_t next = head;
     bool taken = false;
 
-    if (tail - head > 2 * PPI_WINDOW) { /* nonsense, or very late */
+    if (head > tail || tail - head > 2 * PPI_WINDOW) { /* nonsense, or very late */
         if (take_any(claimer, PPI_QUEUED, position, first))
             return true;
         next = tail;
@@ -148,7 +148,7 @@ bool ppi_claimable(const struct ppi_claimer *claimer)
             claimer->requeues ||
         atomic_load_explicit(&queue->shm->audits, memory_order_acquire) != claimer->audits)
         return true;
-    if (tail - head > 2 * PPI_WINDOW)
+    if (head > tail || tail - head > 2 * PPI_WINDOW)
         return true;
     for (; head < tail; head++)
         if (is_open(head, atomic_load_explicit(word_of(queue, head), memory_order_acquire)))

@@ -98,14 +98,15 @@ void *ppi_buddy_alloc(struct ppi_buddy *buddy, size_t size)
     return buddy->base + (size_t)page * PPI_PAGE;
 }
 
-static void release_or_keep(struct ppi_buddy *buddy, void *block, unsigned order)
+/* Gives a free block's pages back if more than enough is kept. */
+static void release_or_keep(struct ppi_buddy *buddy, uint32_t page, unsigned order)
 {
     size_t size = order_size(order);
 
-    if (order >= RELEASE_ORDER && buddy->free_touched + size > buddy->keep)
-        ppi_segment_release_pages(block, size);
-    else
-        buddy->free_touched += size;
+    if (order < RELEASE_ORDER || buddy->free_touched <= buddy->keep)
+        return;
+    ppi_segment_release_pages(buddy->base + (size_t)page * PPI_PAGE, size);
+    buddy->free_touched -= buddy->free_touched < size ? buddy->free_touched : size;
 }
 
 void ppi_buddy_free(struct ppi_buddy *buddy, void *block)
@@ -118,7 +119,7 @@ void ppi_buddy_free(struct ppi_buddy *buddy, void *block)
     page = (uint32_t)((size_t)((char *)block - buddy->base) / PPI_PAGE);
     assert(buddy->blocks[page].state == USED);
     order = buddy->blocks[page].order;
-    release_or_keep(buddy, block, order);
+    buddy->free_touched += order_size(order);
     for (; order < buddy->top; order++) { /* merge with its other half while that is free */
         other = page ^ (UINT32_C(1) << order);
         if (buddy->blocks[other].state != FREE || buddy->blocks[other].order != order)
@@ -128,6 +129,7 @@ void ppi_buddy_free(struct ppi_buddy *buddy, void *block)
         page &= other;
     }
     push(buddy, page, order);
+    release_or_keep(buddy, page, order); /* small ones, too, when they have become a large one */
 }
 
 bool ppi_buddy_valid(const struct ppi_buddy *buddy)

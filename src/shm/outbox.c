@@ -54,6 +54,8 @@ void *ppi_outbox_alloc(struct ppi_outbox *outbox, size_t size)
     position = find_room(outbox, size);
     if (position == UINT64_MAX)
         return NULL;
+    if (LAP(position) != LAP(outbox->end))
+        outbox->lap_end = OFFSET(outbox->end);
     outbox->end = position + size;
     if (OFFSET(outbox->end) > outbox->highest)
         outbox->highest = OFFSET(outbox->end);
@@ -71,6 +73,9 @@ void ppi_outbox_trim(struct ppi_outbox *outbox, const void *block, size_t size)
 void ppi_outbox_release(struct ppi_outbox *outbox, uint64_t mark)
 {
     outbox->start = mark;
+    /* The older lap is over: all that lives lies at the front. */
+    if (LAP(mark) != LAP(outbox->end) && OFFSET(mark) == outbox->lap_end)
+        outbox->start = POSITION(LAP(outbox->end), 0);
 }
 
 bool ppi_outbox_valid(const struct ppi_outbox *outbox)
@@ -81,5 +86,5 @@ bool ppi_outbox_valid(const struct ppi_outbox *outbox)
         return false;
     if (LAP(outbox->start) == LAP(outbox->end))
         return start <= end;
-    return LAP(outbox->start) + 1 == LAP(outbox->end) && end <= start;
+    return (uint16_t)(LAP(outbox->start) + 1) == LAP(outbox->end) && end <= start;
 }

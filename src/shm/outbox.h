@@ -23,6 +23,7 @@ struct ppi_outbox {
     char *base;
     size_t size;
     uint64_t start, end; /* positions: lap << 48 | offset; nothing is allocated when equal */
+    size_t lap_end;      /* offset at which the lap before the end's was left */
     size_t highest;      /* offset that was ever used since pages were released */
 };
 

@@ -74,6 +74,7 @@ static void announce_life(struct ppi_supervisor *supervisor)
     head.futex_offset = (long)((char *)&control->life - (char *)node);
     syscall(SYS_set_robust_list, &head, sizeof head);
     atomic_store_explicit(&control->life, self | FUTEX_WAITERS, memory_order_release);
+    supervisor->queue.futex->wake(&control->life, 1); /* partner: await_birth() */
 }
 
 static void become_supervisor(void)
