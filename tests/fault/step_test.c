@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A worker killed at any of its instructions costs at most the item that it ran.
+ */
+#include "step.h"
+#include "trials.h"
+
+/* Which points are tried besides those next to a write.  With TEST_THOROUGH=1 it is all
+   of them, which takes minutes; with sanitizers, whose paths are many times as long and
+   not what is looked for here, hardly any. */
+enum { EVERY_POINT = 1, EVERY_THIRD = 3, SPARSE = 16, WRITES = 1 << 15 };
+
+static void explore(const char *name, enum step_fate fate, unsigned n)
+{
+    struct step_tally tally;
+
+    if (harness_on_valgrind())
+        SKIP("the steps would be valgrind's");
+    if (HARNESS_SANITIZED)
+        n = WRITES;
+    tally = step_explore(step_scenario(name), fate, trials(n, 1));
+    if (tally.violations)
+        FAIL("%u of %u points violate an invariant: %s", tally.violations, tally.points,
+             tally.first);
+    CHECK(tally.points > 10);
+    CHECK(tally.handed_on > 0);
+}
+
+TEST(single_call, .timeout = 120)
+{
+    explore("single call", STEP_KILLED, EVERY_POINT);
+}
+
+TEST(chunk, .timeout = 300)
+{
+    explore("chunk", STEP_KILLED, SPARSE);
+}
+
+TEST(blocks, .timeout = 300)
+{
+    explore("blocks", STEP_KILLED, SPARSE);
+}
+
+TEST(void_result, .timeout = 300)
+{
+    explore("void", STEP_KILLED, SPARSE);
+}
+
+TEST(strings, .timeout = 300)
+{
+    explore("strings", STEP_KILLED, SPARSE);
+}
+
+TEST(raise, .timeout = 600)
+{
+    explore("raise", STEP_KILLED, SPARSE);
+}
+
+TEST(handed_back, .timeout = 300)
+{
+    explore("handed back", STEP_KILLED, SPARSE);
+}
+
+TEST(retiring, .timeout = 300)
+{
+    explore("retiring", STEP_KILLED, SPARSE);
+}
+
+/* Here instructions change more than memory: they wake others. */
+TEST(woken, .timeout = 120)
+{
+    explore("woken", STEP_KILLED, EVERY_THIRD);
+}
+
+TEST(start, .timeout = 600)
+{
+    explore("start", STEP_KILLED, WRITES);
+}
+
+/* What a stopped worker has read counts as much as what it wrote. */
+TEST(paused, .timeout = 120)
+{
+    explore("single call", STEP_PAUSED, EVERY_THIRD);
+}
+
+TEST(paused_when_handed_back, .timeout = 120)
+{
+    explore("handed back", STEP_PAUSED, EVERY_THIRD);
+}

@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: MIT */
+#include "stepping.h"
+
+#include "engine.h"
+
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/process.h"
+#include "client/client.h"
+#include "queue/wake.h"
+#include "steps.h"
+#include "supervisor/supervisor.h"
+#include "worker/worker.h"
+
+enum { MOST_SEATS = 12, ARENA = 1 << 20, OUTBOX = 1 << 18, FIRST_PID = 1000000 };
+
+static struct {
+    struct engine_options options;
+    struct random *random;
+    pp_pool *pool;
+    void (*client)(pp_pool *pool);
+    unsigned supervisor; /* its number among the processes */
+    unsigned process[MOST_SEATS];
+    bool dead[MOST_SEATS]; /* not reaped yet */
+    int status[MOST_SEATS];
+    struct ppi_worker workers[MOST_SEATS];
+    unsigned deaths, costs;
+    bool condemned;
+} engine;
+
+static struct ppi_supervisor supervisor;
+
+/* ---- The pool, as pp_pool_new() makes it --------------------------------- */
+
+static void make_creator_mark(pp_pool *pool)
+{
+    pool->creator =
+        mmap(NULL, PPI_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(pool->creator != MAP_FAILED);
+    *pool->creator = 1;
+}
+
+static pp_pool *make_pool(void)
+{
+    pp_pool *pool = calloc(1, sizeof *pool);
+    unsigned seats = engine.options.workers + engine.options.spare_seats;
+
+    CHECK(pool && seats <= MOST_SEATS);
+    ppi_list_init(&pool->results);
+    ppi_list_init(&pool->backlog);
+    ppi_list_init(&pool->due);
+    make_creator_mark(pool);
+    pool->queue = &pool->heritage.queue;
+    pool->mode = engine.options.callbacks;
+    pool->heritage.workers = engine.options.workers;
+    pool->heritage.max_items = engine.options.max_items;
+    pool->heritage.poke = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    pool->supervisor = dup(pool->heritage.poke); /* something to close */
+    CHECK(pool->heritage.poke >= 0 && pool->supervisor >= 0);
+    CHECK_EQ(ppi_queue_create(pool->queue, seats, ARENA, OUTBOX), 0);
+    CHECK_EQ(ppi_buddy_init(&pool->arena, pool->queue->arena, ARENA, ARENA), 0);
+    pool->queue->futex = &steps_futex;
+    pool->tail = engine.options.first_position;
+    atomic_store(&pool->queue->shm->tail, pool->tail);
+    atomic_store(&pool->queue->claims->head, pool->tail);
+    atomic_store(&pool->queue->shm->command, PPI_RUNNING);
+    return pool;
+}
+
+/* ---- Workers ------------------------------------------------------------- */
+
+static void be_worker(void *what)
+{
+    unsigned seat = (unsigned)((struct ppi_worker *)what - engine.workers);
+    struct ppi_worker *worker = what;
+
+    ppi_worker_init(worker, &supervisor.queue, seat, supervisor.places[seat].incarnation,
+                    engine.options.max_items);
+    atomic_store_explicit(&worker->seat.shm->state, PPI_SEAT_READY, memory_order_release);
+    ppi_wake_client(&supervisor.queue);
+    ppi_worker_loop(worker);
+    atomic_store_explicit(&worker->seat.shm->state, PPI_SEAT_RETIRED, memory_order_release);
+    engine.status[seat] = 0;
+    engine.dead[seat] = true;
+}
+
+/* What a wild pointer does to the part that all workers may write. */
+static void damage(struct ppi_claims_shm *claims)
+{
+    static const uint64_t favourites[] = { 0, 1, UINT64_MAX, UINT64_C(0x4141414141414141) };
+    unsigned count = 1 + random_below(engine.random, PPI_WINDOW);
+
+    while (count-- > 0) {
+        uint64_t nonsense = random_percent(engine.random, 50)
+                                ? favourites[random_below(engine.random, 4)]
+                                : random_next(engine.random);
+        unsigned place = random_below(engine.random, PPI_WINDOW + 2);
+        volatile uint64_t *word = place < PPI_WINDOW ? (uint64_t *)&claims->words[place]
+                                                     : (uint64_t *)&claims->head;
+
+        *word = nonsense;
+    }
+}
+
+static void die_perhaps(void)
+{
+    unsigned seat = random_below(engine.random, MOST_SEATS);
+
+    if (engine.deaths == engine.options.deaths || !random_percent(engine.random, 1) ||
+        supervisor.places[seat].pid == 0 ||
+        steps_state(engine.process[seat]) >= STEPS_ENDED)
+        return;
+    engine.deaths++;
+    engine.status[seat] = SIGKILL;
+    if (engine.options.vandals)
+        damage(supervisor.queue.claims);
+    engine.dead[seat] = true;
+    steps_kill(engine.process[seat]);
+}
+
+/* ---- The supervisor ------------------------------------------------------ */
+
+/* A seat to fork a worker on, or -1: as in ppi_spawn_worker(). */
+static int free_seat(void)
+{
+    for (unsigned seat = 0; seat < supervisor.queue.seats; seat++) {
+        struct ppi_place *place = &supervisor.places[seat];
+
+        if (place->used && place->pid == 0 &&
+            atomic_load_explicit(&supervisor.queue.shm->acks[seat].released,
+                                 memory_order_acquire) == place->incarnation)
+            place->used = false;
+        if (!place->used)
+            return (int)seat;
+    }
+    return -1;
+}
+
+static bool spawn(void)
+{
+    int seat = free_seat();
+    struct ppi_control_seat_shm *shown;
+    struct ppi_place *place;
+
+    if (seat < 0)
+        return false;
+    place = &supervisor.places[seat];
+    shown = &supervisor.queue.control->seats[seat];
+    atomic_store_explicit(&shown->incarnation, place->incarnation + 1, memory_order_release);
+    place->incarnation++;
+    place->used = true;
+    engine.process[seat] = steps_add(be_worker, &engine.workers[seat]);
+    place->pid = (pid_t)(FIRST_PID + engine.process[seat]);
+    atomic_store_explicit(&shown->pid, place->pid, memory_order_relaxed);
+    atomic_store_explicit(&shown->state, PPI_LIVE, memory_order_release);
+    supervisor.alive++;
+    return true;
+}
+
+static void reap_all(void)
+{
+    for (unsigned seat = 0; seat < supervisor.queue.seats; seat++)
+        if (engine.dead[seat]) {
+            engine.dead[seat] = false;
+            engine.costs += ppi_reap_worker(&supervisor, seat, engine.status[seat]);
+            steps_forget(engine.process[seat]);
+        }
+}
+
+static void kill_worker(unsigned seat)
+{
+    if (supervisor.places[seat].pid == 0 || steps_state(engine.process[seat]) >= STEPS_ENDED)
+        return;
+    engine.status[seat] = SIGKILL;
+    engine.dead[seat] = true;
+    steps_kill(engine.process[seat]);
+}
+
+static void kill_all(void)
+{
+    supervisor.killing = true;
+    for (unsigned seat = 0; seat < supervisor.queue.seats; seat++)
+        kill_worker(seat);
+    reap_all();
+}
+
+static void kill_condemned(void)
+{
+    for (unsigned seat = 0; seat < supervisor.queue.seats; seat++) {
+        uint32_t condemned = atomic_load(&supervisor.queue.shm->acks[seat].condemned);
+
+        engine.condemned |= condemned != 0;
+        if (condemned != 0 && condemned == supervisor.places[seat].incarnation)
+            kill_worker(seat);
+    }
+}
+
+static bool has_news(void *what)
+{
+    uint64_t pokes;
+
+    (void)what;
+    for (unsigned seat = 0; seat < supervisor.queue.seats; seat++)
+        if (engine.dead[seat])
+            return true;
+    return read(engine.pool->heritage.poke, &pokes, sizeof pokes) > 0;
+}
+
+static void be_supervisor(void *what)
+{
+    uint32_t command;
+
+    do {
+        kill_condemned();
+        reap_all();
+        command = atomic_load_explicit(&supervisor.queue.shm->command, memory_order_acquire);
+        supervisor.ending |= command == PPI_FINISH;
+        if (command == PPI_TERMINATE)
+            kill_all();
+        if (command >= PPI_FINISH && supervisor.alive == 0)
+            break;
+        while (!supervisor.ending && supervisor.alive < supervisor.wanted && spawn())
+            ;
+        steps_await(has_news, what);
+    } while (true);
+    atomic_store_explicit(&supervisor.queue.control->state, PPI_POOL_STOPPED,
+                          memory_order_release);
+    ppi_wake_all(&supervisor.queue);
+}
+
+static void make_supervisor(pp_pool *pool)
+{
+    memset(&supervisor, 0, sizeof supervisor);
+    supervisor.heritage = &pool->heritage;
+    supervisor.queue = pool->heritage.queue;
+    supervisor.wanted = pool->heritage.workers;
+    for (unsigned slot = 0; slot < PPI_WINDOW; slot++)
+        supervisor.resumed[slot] = PPI_NO_POSITION;
+    atomic_store(&supervisor.queue.control->state, PPI_POOL_RUNNING);
+}
+
+/* ---- The client ---------------------------------------------------------- */
+
+static bool has_ended(void *what)
+{
+    (void)what;
+    return steps_state(engine.supervisor) == STEPS_ENDED;
+}
+
+/*
+ * Linked in the place of functions of the library: the supervisor is no process that
+ * could be waited for, calls of the kernel make what was stored before seen, and how
+ * the cache of functions does must not depend on their addresses.
+ */
+bool __wrap_ppi_objects_have(struct ppi_objects *objects, uintptr_t address);
+void __real_ppi_poke(pp_pool *pool);
+void __real_ppi_queue_destroy(struct ppi_queue *queue);
+void __wrap_ppi_poke(pp_pool *pool);
+void __wrap_ppi_queue_destroy(struct ppi_queue *queue);
+void __wrap_ppi_reap_quiet(int pidfd);
+
+void __wrap_ppi_reap_quiet(int pidfd)
+{
+    (void)pidfd;
+    if (!has_ended(NULL))
+        steps_await(has_ended, NULL);
+}
+
+void __wrap_ppi_poke(pp_pool *pool)
+{
+    steps_enter_kernel();
+    __real_ppi_poke(pool);
+}
+
+void __wrap_ppi_queue_destroy(struct ppi_queue *queue)
+{
+    steps_enter_kernel();
+    __real_ppi_queue_destroy(queue);
+}
+
+bool __wrap_ppi_objects_have(struct ppi_objects *objects, uintptr_t address)
+{
+    (void)objects;
+    (void)address;
+    return true;
+}
+
+static void be_client(void *what)
+{
+    (void)what;
+    engine.client(engine.pool);
+    pp_pool_free(engine.pool);
+}
+
+bool engine_run(struct random *random, const struct engine_options *options,
+                void (*client)(pp_pool *pool))
+{
+    unsigned process;
+
+    memset(&engine, 0, sizeof engine);
+    engine.options = *options;
+    engine.random = random;
+    engine.client = client;
+    steps_begin(random);
+    engine.pool = make_pool();
+    make_supervisor(engine.pool);
+    steps_own((void **)&ppi_current_worker);
+    engine.supervisor = steps_add(be_supervisor, NULL);
+    process = steps_add(be_client, NULL);
+    steps_at_each(die_perhaps);
+    steps_run();
+    return has_ended(NULL) && steps_state(process) == STEPS_ENDED;
+}
+
+unsigned engine_deaths(void)
+{
+    return engine.deaths;
+}
+
+unsigned engine_costs(void)
+{
+    return engine.costs;
+}
+
+bool engine_condemned(void)
+{
+    return engine.condemned;
+}

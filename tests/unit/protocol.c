@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The whole protocol, in schedules of steps in which workers die anywhere: every
+ * item gets one outcome and is run at most once, and nothing hangs.
+ */
+#include "stepping.h"
+
+#include <procpool.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+
+#include "engine.h"
+#include "harness.h"
+#include "rounds.h"
+#include "steps.h"
+
+enum { MOST_ITEMS = 24, MOST_RESULTS = 12 };
+
+static struct random *source;
+static unsigned runs[MOST_RESULTS * MOST_ITEMS]; /* how often each item was begun */
+
+/* ---- Tasks: number says which item it is --------------------------------- */
+
+static bool raises(long number)
+{
+    return number % 11 == 7;
+}
+
+static void begin_item(long number)
+{
+    runs[number]++;
+    steps_yield();
+    if (raises(number))
+        pp_raise((int)number, "number %ld", number);
+}
+
+static long square(long number)
+{
+    begin_item(number);
+    return number * number;
+}
+PP_TASK(long, square, long, number);
+
+struct large {
+    long value[100];
+};
+
+static struct large enlarge(long number)
+{
+    struct large large;
+
+    begin_item(number);
+    for (int i = 0; i < 100; i++)
+        large.value[i] = number + i;
+    return large;
+}
+PP_TASK(struct large, enlarge, long, number);
+
+static void look(long number)
+{
+    begin_item(number);
+}
+PP_TASK(void, look, long, number);
+
+/* NULL, a short text or a long one. */
+static const char *expected_text(long number, char *text, size_t size)
+{
+    snprintf(text, size, "%0*ld", number % 3 == 1 ? 8 : 200, number);
+    return number % 3 == 0 ? NULL : text;
+}
+
+static const char *spell(long number)
+{
+    static char texts[MOST_RESULTS * MOST_ITEMS][256];
+    char *text = texts[number];
+
+    begin_item(number);
+    if (number % 2)
+        text = pp_reserve(256);
+    HOLDS(*source, text);
+    return expected_text(number, text, 256);
+}
+PP_TASK(const char *, spell, long, number);
+
+struct kind {
+    const pp_task *task;
+    bool (*is_right)(const char *value, long number);
+};
+
+static bool is_square(const char *value, long number)
+{
+    return *(const long *)(const void *)value == number * number;
+}
+
+static bool is_enlarged(const char *value, long number)
+{
+    const struct large *large = (const void *)value;
+
+    return large->value[0] == number && large->value[99] == number + 99;
+}
+
+static bool is_looked_at(const char *value, long number)
+{
+    (void)value;
+    (void)number;
+    return true;
+}
+
+static bool is_spelt(const char *value, long number)
+{
+    char text[256];
+    const char *expected = expected_text(number, text, sizeof text);
+    const char *found = *(const char *const *)(const void *)value;
+
+    return expected ? found && strcmp(found, expected) == 0 : !found;
+}
+
+static const struct kind kinds[] = {
+    { &square_pp_task, is_square },
+    { &enlarge_pp_task, is_enlarged },
+    { &look_pp_task, is_looked_at },
+    { &spell_pp_task, is_spelt },
+};
+
+/* ---- What the client does ------------------------------------------------ */
+
+struct order {
+    const struct kind *kind;
+    long first; /* number */
+    size_t count;
+    pp_result *result;
+    bool has_callback;
+    unsigned called; /* back */
+};
+
+enum { MOST_THREADS = 3, EACH = MOST_RESULTS / MOST_THREADS };
+
+static struct {
+    pp_pool *pool;
+    bool terminates, damaged;
+    unsigned threads;
+    struct order orders[MOST_RESULTS]; /* so many for each thread */
+    unsigned crashed;                  /* items */
+} script;
+
+static void called_back(pp_result *result, void *what)
+{
+    struct order *order = what;
+
+    HOLDS(*source, order->called++ == 0);
+    HOLDS(*source, pp_ready(result) && pp_failures(result) == 0);
+}
+
+static void called_back_with_error(pp_result *result, void *what)
+{
+    struct order *order = what;
+
+    HOLDS(*source, order->called++ == 0);
+    HOLDS(*source, pp_ready(result) && pp_failures(result) > 0);
+}
+
+static void submit(struct order *order)
+{
+    long items[MOST_ITEMS];
+    pp_map_async_options options = { .size = sizeof options, .user = order };
+
+    order->kind = &kinds[random_below(source, 4)];
+    order->first = (order - script.orders) * MOST_ITEMS;
+    order->count = random_below(source, MOST_ITEMS + 1);
+    order->has_callback = script.threads > 0 && random_percent(source, 30);
+    options.chunksize = (long)random_below(source, 7);
+    if (order->has_callback) {
+        options.callback = called_back;
+        options.error_callback = called_back_with_error;
+    }
+    for (size_t i = 0; i < order->count; i++)
+        items[i] = order->first + (long)i;
+    order->result =
+        pp_map_async_with(script.pool, order->kind->task, items, order->count, &options);
+    HOLDS(*source, order->result);
+    HOLDS(*source, order->count > 0 || order->has_callback || pp_ready(order->result));
+}
+
+/* One thread's part. */
+static void *submit_some(void *what)
+{
+    struct order *orders = what;
+    unsigned wanted = random_below(source, EACH + 1);
+
+    for (unsigned i = 0; i < wanted; i++) {
+        submit(&orders[i]);
+        if (random_percent(source, 30))
+            pp_wait(orders[random_below(source, i + 1)].result);
+    }
+    return NULL;
+}
+
+/* An item that failed: for a reason, which is that of its result or the death of its
+   worker. */
+static void check_failure(const struct order *order, const pp_error *error)
+{
+    long number = order->first + (long)error->index;
+
+    HOLDS(*source, error->index < order->count);
+    HOLDS(*source, runs[number] <= 1);
+    switch (error->kind) {
+    case PP_RAISED:
+        HOLDS(*source, raises(number) && error->code == number && runs[number] == 1);
+        break;
+    case PP_CRASHED:
+        HOLDS(*source, error->signal == SIGKILL || script.damaged);
+        script.crashed++;
+        break;
+    case PP_CANCELLED:
+        HOLDS(*source, script.terminates);
+        break;
+    default:
+        FAIL_ROUND(*source, "a failure of a kind that cannot be");
+    }
+}
+
+static void check_order(const struct order *order)
+{
+    static _Alignas(16) char values[MOST_ITEMS * sizeof(struct large)];
+    size_t size = order->kind->task->result_size, failures = pp_failures(order->result);
+    size_t failure = 0;
+
+    memset(values, 0xee, sizeof values);
+    pp_get(order->result, values);
+    for (size_t i = 0; i < order->count; i++) {
+        const pp_error *error = pp_failure(order->result, failure);
+        long number = order->first + (long)i;
+
+        if (error && error->index == i) {
+            check_failure(order, error);
+            failure++;
+        } else {
+            HOLDS(*source, runs[number] == 1 && !raises(number));
+            HOLDS(*source, order->kind->is_right(values + i * size, number));
+        }
+    }
+    HOLDS(*source, failure == failures);
+}
+
+static void submit_all(void)
+{
+    pthread_t threads[MOST_THREADS];
+
+    for (unsigned i = 1; i < script.threads; i++)
+        pthread_create(&threads[i], NULL, submit_some, &script.orders[i * EACH]);
+    submit_some(script.orders);
+    for (unsigned i = 1; i < script.threads; i++)
+        pthread_join(threads[i], NULL);
+}
+
+static void use(pp_pool *pool)
+{
+    script.pool = pool;
+    submit_all();
+    HOLDS(*source, (script.terminates ? pp_terminate(pool) : pp_close(pool)) == 0);
+    HOLDS(*source, pp_join(pool) == 0);
+    for (unsigned i = 0; i < MOST_RESULTS; i++) {
+        const struct order *order = &script.orders[i];
+
+        if (order->result) {
+            check_order(order);
+            HOLDS(*source, order->called == order->has_callback);
+        }
+    }
+}
+
+/* Drawn one after the other: the order in an initializer is the compiler's choice. */
+static struct engine_options any_options(struct random *random)
+{
+    struct engine_options options = { .workers = 1 + random_below(random, 3) };
+
+    options.spare_seats = 1 + random_below(random, 3);
+    options.deaths = random_percent(random, 80) ? random_below(random, 6) : 0;
+    options.max_items = random_percent(random, 30) ? 1 + random_below(random, 9) : 0;
+    options.first_position = random_below(random, 5 * PPI_WINDOW);
+    return options;
+}
+
+static void run_schedule(struct random *random, const struct engine_options *options,
+                         unsigned threads)
+{
+    source = random;
+    memset(runs, 0, sizeof runs);
+    memset(&script, 0, sizeof script);
+    script.damaged = options->vandals;
+    script.threads = threads;
+    script.terminates = random_percent(random, 20);
+    HOLDS(*random, engine_run(random, options, use));
+}
+
+static void check_costs(struct random *random)
+{
+    HOLDS(*random, !engine_condemned());
+    HOLDS(*random, script.crashed <= engine_deaths());
+    HOLDS(*random, script.terminates || script.crashed == engine_costs());
+}
+
+TEST(every_item_gets_one_outcome, .timeout = 40)
+{
+    FOR_ROUNDS(random, 2000) {
+        struct engine_options options = any_options(&random);
+
+        options.callbacks = PP_CALLBACKS_POLL;
+        run_schedule(&random, &options, 0);
+        check_costs(&random);
+    }
+}
+
+/* The client has several threads, and the library one of its own. */
+TEST(every_item_gets_one_outcome_in_threads, .timeout = 40)
+{
+    FOR_ROUNDS(random, 1000) {
+        struct engine_options options = any_options(&random);
+
+        run_schedule(&random, &options, 1 + random_below(&random, MOST_THREADS));
+        check_costs(&random);
+    }
+}
+
+/* Workers that damage the claims cost more items, but no more than that. */
+TEST(every_item_gets_one_outcome_whatever_is_damaged, .timeout = 40)
+{
+    FOR_ROUNDS(random, 1000) {
+        struct engine_options options = any_options(&random);
+
+        options.vandals = true;
+        options.callbacks = PP_CALLBACKS_POLL;
+        run_schedule(&random, &options, 0);
+    }
+}
