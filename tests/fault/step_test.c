@@ -17,7 +17,7 @@ static void explore(const char *name, enum step_fate fate, unsigned n)
     if (harness_on_valgrind())
         SKIP("the steps would be valgrind's");
     if (HARNESS_SANITIZED)
-        n = WRITES;
+        n = WRITES / 8;
     tally = step_explore(step_scenario(name), fate, trials(n, 1));
     if (tally.violations)
         FAIL("%u of %u points violate an invariant: %s", tally.violations, tally.points,
