@@ -173,6 +173,9 @@ void ppi_result_destroy(pp_result *result);
 /* Locked.  Frees the copy of the arguments: all is submitted, or never will be. */
 void ppi_free_arguments(pp_result *result);
 
+/* Locked.  Puts the failures in the order of the items. */
+void ppi_sort_failures(pp_result *result);
+
 /* Locked.  The failed item with the lowest index, or NULL. */
 const pp_error *ppi_first_failure(pp_result *result);
 

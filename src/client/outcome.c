@@ -140,21 +140,13 @@ void ppi_fail_rest(pp_result *result, const pp_error *error)
     }
 }
 
-static int by_index(const void *a, const void *b)
-{
-    size_t x = ((const pp_error *)a)->index, y = ((const pp_error *)b)->index;
-
-    return x < y ? -1 : x > y;
-}
-
 void ppi_settle(pp_result *result)
 {
     pp_pool *pool = result->pool;
 
     if (result->state != PPI_OPEN || result->done < result->count)
         return;
-    if (result->failed > 1)
-        qsort(result->failures, result->failed, sizeof *result->failures, by_index);
+    ppi_sort_failures(result);
     ppi_list_remove(&result->waiting);
     ppi_free_arguments(result);
     pool->open--;

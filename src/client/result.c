@@ -149,6 +149,12 @@ static int by_index(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
+void ppi_sort_failures(pp_result *result)
+{
+    if (result->failed > 1)
+        qsort(result->failures, result->failed, sizeof *result->failures, by_index);
+}
+
 /* Makes an entry for each item that the rest stands for; false without memory. */
 static bool spell_out_rest(pp_result *result)
 {
@@ -177,7 +183,7 @@ static bool spell_out_rest(pp_result *result)
     }
     for (size_t i = old; i < result->failed; i++)
         result->outcomes[all[i].index / 64] |= UINT64_C(1) << all[i].index % 64;
-    qsort(all, result->failed, sizeof *all, by_index);
+    ppi_sort_failures(result);
     free(result->rest);
     result->rest = NULL;
     return true;

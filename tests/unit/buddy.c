@@ -110,6 +110,16 @@ TEST(null_is_freed_without_effect)
     tear_down(&fixture);
 }
 
+TEST(use_stays_near_the_front)
+{
+    struct fixture fixture = set_up(MIB, 0);
+
+    CHECK_EQ(ppi_buddy_alloc(&fixture.buddy, 1), (void *)fixture.base);
+    CHECK_EQ(ppi_buddy_alloc(&fixture.buddy, 1), (void *)(fixture.base + PPI_PAGE));
+    CHECK_EQ(ppi_buddy_alloc(&fixture.buddy, 1), (void *)(fixture.base + 2 * PPI_PAGE));
+    tear_down(&fixture);
+}
+
 TEST(what_was_freed_last_is_used_first)
 {
     struct fixture fixture = set_up(MIB, MIB);

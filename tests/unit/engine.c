@@ -27,6 +27,7 @@ static struct {
     int status[MOST_SEATS];
     struct ppi_worker workers[MOST_SEATS];
     unsigned deaths, costs;
+    bool unjust; /* a death cost an item although no task had begun */
     bool condemned;
 } engine;
 
@@ -159,12 +160,25 @@ static bool spawn(void)
     return true;
 }
 
+/* Whether a dead worker had begun what it intended last. */
+static bool has_begun(unsigned seat)
+{
+    const struct ppi_seat_shm *shm = ppi_queue_seat(&supervisor.queue, seat);
+
+    return atomic_load(&shm->runs) == atomic_load(&shm->intent);
+}
+
 static void reap_all(void)
 {
     for (unsigned seat = 0; seat < supervisor.queue.seats; seat++)
         if (engine.dead[seat]) {
+            bool began = has_begun(seat);
+            bool cost;
+
             engine.dead[seat] = false;
-            engine.costs += ppi_reap_worker(&supervisor, seat, engine.status[seat]);
+            cost = ppi_reap_worker(&supervisor, seat, engine.status[seat]);
+            engine.costs += cost;
+            engine.unjust |= cost && !began;
             steps_forget(engine.process[seat]);
         }
 }
@@ -322,6 +336,11 @@ unsigned engine_deaths(void)
 unsigned engine_costs(void)
 {
     return engine.costs;
+}
+
+bool engine_unjust(void)
+{
+    return engine.unjust;
 }
 
 bool engine_condemned(void)

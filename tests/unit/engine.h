@@ -32,6 +32,9 @@ bool engine_run(struct random *random, const struct engine_options *options,
 unsigned engine_deaths(void);
 unsigned engine_costs(void);
 
+/* Whether an item was lost to a death in which no task had begun. */
+bool engine_unjust(void);
+
 /* Whether the client found nonsense in some seat. */
 bool engine_condemned(void);
 

@@ -297,6 +297,7 @@ static void run_schedule(struct random *random, const struct engine_options *opt
 static void check_costs(struct random *random)
 {
     HOLDS(*random, !engine_condemned());
+    HOLDS(*random, !engine_unjust());
     HOLDS(*random, script.crashed <= engine_deaths());
     HOLDS(*random, script.terminates || script.crashed == engine_costs());
 }
