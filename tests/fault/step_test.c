@@ -74,7 +74,7 @@ TEST(woken, .timeout = 120)
 
 TEST(start, .timeout = 600)
 {
-    explore("start", STEP_KILLED, WRITES);
+    explore("start", STEP_KILLED, WRITES / 16);
 }
 
 /* What a stopped worker has read counts as much as what it wrote. */

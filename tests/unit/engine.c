@@ -87,21 +87,27 @@ static void be_worker(void *what)
     engine.dead[seat] = true;
 }
 
+static uint64_t any_nonsense(void)
+{
+    static const uint64_t favourites[] = { 0, 1, UINT64_MAX, UINT64_C(0x4141414141414141) };
+
+    return random_percent(engine.random, 50) ? favourites[random_below(engine.random, 4)]
+                                             : random_next(engine.random);
+}
+
 /* What a wild pointer does to the part that all workers may write. */
 static void damage(struct ppi_claims_shm *claims)
 {
-    static const uint64_t favourites[] = { 0, 1, UINT64_MAX, UINT64_C(0x4141414141414141) };
+    uint64_t *all = (uint64_t *)(void *)claims, *words = (uint64_t *)claims->words;
     unsigned count = 1 + random_below(engine.random, PPI_WINDOW);
 
     while (count-- > 0) {
-        uint64_t nonsense = random_percent(engine.random, 50)
-                                ? favourites[random_below(engine.random, 4)]
-                                : random_next(engine.random);
-        unsigned place = random_below(engine.random, PPI_WINDOW + 2);
-        volatile uint64_t *word = place < PPI_WINDOW ? (uint64_t *)&claims->words[place]
-                                                     : (uint64_t *)&claims->head;
+        uint64_t nonsense = any_nonsense();
 
-        *word = nonsense;
+        if (random_percent(engine.random, 60))
+            words[random_below(engine.random, PPI_WINDOW)] = nonsense;
+        else
+            all[random_below(engine.random, (size_t)(words - all))] = nonsense;
     }
 }
 
