@@ -106,9 +106,12 @@ void ppi_audit(pp_pool *pool, int dead)
 {
     uint64_t ran = dead < 0 ? PPI_NO_POSITION
                             : load(&ppi_queue_seat(pool->queue, (unsigned)dead)->runs);
+    uint64_t head = load(&pool->queue->claims->head);
     bool mended = false;
 
     pool->audit_again = false;
+    if (head > pool->tail) /* before it looks like one that could be */
+        atomic_compare_exchange_strong(&pool->queue->claims->head, &head, pool->tail);
     for (size_t slot = 0; slot < PPI_WINDOW; slot++) {
         struct ppi_flight *flight = &pool->flights[slot];
         uint64_t word = load(&pool->queue->claims->words[slot]);

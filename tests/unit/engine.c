@@ -109,6 +109,8 @@ static void damage(struct ppi_claims_shm *claims)
         else
             all[random_below(engine.random, (size_t)(words - all))] = nonsense;
     }
+    if (random_percent(engine.random, 20)) /* nonsense that could be true */
+        *(uint64_t *)&claims->head += random_below(engine.random, PPI_WINDOW);
 }
 
 static void die_perhaps(void)
