@@ -13,6 +13,9 @@
 
 long rig_dies_at = -1;
 
+/* Positions without a task before each that has one. */
+enum { HOLES = 3 };
+
 static struct rig_shared *shared;
 
 /* Of a worker's process. */
@@ -104,7 +107,7 @@ void rig_submit(struct rig *rig, const pp_task *task, unsigned begin, unsigned e
 {
     struct ppi_slot_shm *slot;
 
-    rig->position = rig->queue->shm->tail + 3; /* behind a few holes */
+    rig->position = rig->queue->shm->tail + HOLES;
     rig->begin = begin;
     rig->end = end;
     slot = ppi_queue_slot(rig->queue, rig->position);
@@ -226,6 +229,8 @@ static void take(struct rig *rig, const struct ppi_record_shm *record)
         rig->nonsense = "no such seat";
     else if (record->outcome == PPI_DEATH)
         take_death(rig, record);
+    else if (record->position < rig->position && record->position % (HOLES + 1) == HOLES)
+        return; /* of an earlier task */
     else if (record->position != rig->position)
         rig->nonsense = "no such task";
     else if (record->count == 0 || record->first < rig->begin || record->first >= rig->end ||

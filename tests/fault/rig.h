@@ -62,7 +62,7 @@ struct rig {
     struct rig_shared *shared;
     uint64_t taken[RIG_SEATS], control_taken;
 
-    /* The one task, which lies at this position. */
+    /* The task, and where it lies; what records say of earlier ones is left aside. */
     uint64_t position;
     unsigned begin, end;
     struct rig_outcome outcomes[RIG_ITEMS];
@@ -73,7 +73,8 @@ struct rig {
 void rig_open(struct rig *rig);
 void rig_close(struct rig *rig);
 
-/* Client: submits items [begin, end) of this task, whose only argument is an item. */
+/* Client: submits items [begin, end) of this task, whose only argument is an item.  From
+   now on it is the task. */
 void rig_submit(struct rig *rig, const pp_task *task, unsigned begin, unsigned end);
 
 /* Client: takes in all records. */

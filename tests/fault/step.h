@@ -31,6 +31,7 @@ struct step_scenario {
     uint64_t max_items;      /* of a worker */
     bool handed_back;        /* an earlier worker has died in item 1 */
     bool same_seat;          /* and it sat where the next one sits */
+    bool worked_before;      /* the worker has run another task */
     bool woken;              /* the worker slept, and so do another and the client */
     enum rig_mark marks[8];  /* where stretches begin, and the last ends */
     bool (*right)(const struct rig_outcome *outcome, unsigned item); /* if it did not crash */
@@ -45,7 +46,8 @@ struct step_tally {
     char first[300];     /* of the violations */
 };
 
-/* Tries every n-th point, and with n > 1 those next to a write. */
+/* Tries every n-th point, and with n > 1 those next to a write, until it has found
+   enough violations. */
 struct step_tally step_explore(const struct step_scenario *scenario, enum step_fate fate,
                                unsigned n);
 

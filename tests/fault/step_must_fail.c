@@ -13,5 +13,4 @@ TEST(a_violation_is_found, .timeout = 120)
         SKIP("the steps would be valgrind's");
     tally = step_explore(step_scenario("chunk"), STEP_KILLED, 100);
     CHECK(tally.violations > 0);
-    CHECK(tally.violations < tally.points / 2);
 }

@@ -125,6 +125,9 @@ static const struct step_scenario scenarios[] = {
       .max_items = 2, .marks = { RIG_READY, ITEM(0), ITEM(1), RIG_NEVER } },
     { .name = "woken", .task = &number_pp_task, .items = 1, .right = right_number,
       .woken = true, .marks = { RIG_WOKEN, ITEM(0), RIG_NEVER } },
+    { .name = "second task", .task = &number_pp_task, .items = 3, .right = right_number,
+      .worked_before = true, .woken = true,
+      .marks = { RIG_WOKEN, ITEM(0), ITEM(1), ITEM(2), RIG_NEVER } },
     { .name = "start", .task = &number_pp_task, .items = 4, .right = right_number,
       .handed_back = true, .same_seat = true, .marks = { RIG_START, RIG_READY } },
 };

@@ -72,6 +72,11 @@ TEST(woken, .timeout = 120)
     explore("woken", STEP_KILLED, EVERY_THIRD);
 }
 
+TEST(second_task, .timeout = 300)
+{
+    explore("second task", STEP_KILLED, SPARSE);
+}
+
 TEST(start, .timeout = 600)
 {
     explore("start", STEP_KILLED, WRITES / 16);

@@ -20,7 +20,8 @@ struct stolen_tally {
     unsigned wrong;   /* anything else than one right outcome */
 };
 
-/* So many trials; a task is stuck when it has no outcome after patience_s. */
+/* So many trials, unless a few tasks are stuck before: they have no outcome after
+   patience_s. */
 struct stolen_tally stolen_wakes(unsigned trials, double patience_s);
 
 #endif

@@ -400,7 +400,7 @@ TEST(any_schedule)
 
 /* ---- In threads ---------------------------------------------------------- */
 
-enum { THREADS = 4, THREAD_TASKS = 100000 };
+enum { THREADS = 4, THREAD_TASKS = HARNESS_SANITIZED ? 25000 : 100000 };
 
 /* Only one slot of so many is used, so that generations follow each other fast. */
 enum { SPARSE = 16 };

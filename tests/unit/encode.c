@@ -165,7 +165,7 @@ TEST(long_ones_are_whole)
 TEST(twelve_parameters)
 {
     PP_ARGS(twelve)
-    item = { "a", "bb", "ccc", "dddd", "e", "", NULL, "h", "i", "j", "kkkkkkkkkkkkkkkkk", "l" };
+    item = { "a", "bb", "ccc", "dddd", "e", "", NULL, "h", "i", "j", "kkkkkkkkkkkkkkkk", "l" };
     PP_ARGS(twelve) *copy = encode(&twelve_pp_task, &item, 1);
 
     CHECK_EQ(ppi_check_task(&twelve_pp_task), 0);

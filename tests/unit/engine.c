@@ -118,8 +118,7 @@ static void die_perhaps(void)
     unsigned seat = random_below(engine.random, MOST_SEATS);
 
     if (engine.deaths == engine.options.deaths || !random_percent(engine.random, 1) ||
-        supervisor.places[seat].pid == 0 ||
-        steps_state(engine.process[seat]) >= STEPS_ENDED)
+        supervisor.places[seat].pid == 0 || steps_state(engine.process[seat]) >= STEPS_ENDED)
         return;
     engine.deaths++;
     engine.status[seat] = SIGKILL;

@@ -16,8 +16,7 @@ static unsigned deaths_allowed(unsigned workers, uint64_t interval_ns, bool was_
     unsigned count = 0;
 
     ppi_limit_init(&limit, workers);
-    while (count < 5000 &&
-           ppi_limit_allows(&limit, START + count * interval_ns, was_ready))
+    while (count < 5000 && ppi_limit_allows(&limit, START + count * interval_ns, was_ready))
         count++;
     return count;
 }

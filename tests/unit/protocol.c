@@ -304,7 +304,7 @@ static void check_costs(struct random *random)
 
 TEST(every_item_gets_one_outcome, .timeout = 40)
 {
-    FOR_ROUNDS(random, 2000) {
+    FOR_ROUNDS(random, 4000) {
         struct engine_options options = any_options(&random);
 
         options.callbacks = PP_CALLBACKS_POLL;
@@ -316,7 +316,7 @@ TEST(every_item_gets_one_outcome, .timeout = 40)
 /* The client has several threads, and the library one of its own. */
 TEST(every_item_gets_one_outcome_in_threads, .timeout = 40)
 {
-    FOR_ROUNDS(random, 1000) {
+    FOR_ROUNDS(random, 3000) {
         struct engine_options options = any_options(&random);
 
         run_schedule(&random, &options, 1 + random_below(&random, MOST_THREADS));
@@ -327,7 +327,7 @@ TEST(every_item_gets_one_outcome_in_threads, .timeout = 40)
 /* Workers that damage the claims cost more items, but no more than that. */
 TEST(every_item_gets_one_outcome_whatever_is_damaged, .timeout = 40)
 {
-    FOR_ROUNDS(random, 1000) {
+    FOR_ROUNDS(random, 3000) {
         struct engine_options options = any_options(&random);
 
         options.vandals = true;

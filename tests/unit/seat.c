@@ -193,8 +193,8 @@ static bool is_filled(const char *block, size_t size, uint64_t number)
     uint64_t value = pattern(number);
 
     return memcmp(block, &value, sizeof value) == 0 &&
-           (size < 2 * sizeof value || memcmp(block + size - sizeof value, &value,
-                                              sizeof value) == 0);
+           (size < 2 * sizeof value ||
+            memcmp(block + size - sizeof value, &value, sizeof value) == 0);
 }
 
 /* One record with a payload, for which too much was asked first, perhaps. */

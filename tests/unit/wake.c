@@ -242,7 +242,7 @@ static bool run_schedule(struct random *random)
 
 TEST(nobody_sleeps_while_there_is_work)
 {
-    FOR_ROUNDS(random, 4000)
+    FOR_ROUNDS(random, 8000)
         HOLDS(random, run_schedule(&random));
 }
 

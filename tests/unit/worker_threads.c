@@ -14,7 +14,7 @@
 #include "rounds.h"
 #include "worker/worker.h"
 
-enum { WORKERS = 3, TASKS = 100000, MOST_ITEMS = 8, MOST_RUNNING = 1000 };
+enum { WORKERS = 3, TASKS = 100000, MOST_ITEMS = 8 };
 
 static struct ppi_queue queue;
 static struct ppi_worker workers[WORKERS];
@@ -80,20 +80,26 @@ static struct flight {
 } flights[PPI_WINDOW];
 
 static uint64_t tail, taken[WORKERS];
+static uint64_t sparse = 1; /* only one of so many slots is used */
 static unsigned running;
+
+/* The next position whose slot is free. */
+static uint64_t next_position(void)
+{
+    while (flights[tail % PPI_WINDOW].task || tail % sparse != 0)
+        tail++;
+    return tail++;
+}
 
 static void submit(struct random *random, long number)
 {
     uint64_t items = random_percent(random, 50) ? 1 : 1 + random_below(random, MOST_ITEMS);
-    struct flight *flight;
-    struct ppi_slot_shm *slot;
+    uint64_t position = next_position();
+    struct flight *flight = &flights[position % PPI_WINDOW];
+    struct ppi_slot_shm *slot = ppi_queue_slot(&queue, position);
 
-    while (flights[tail % PPI_WINDOW].task)
-        tail++;
-    flight = &flights[tail % PPI_WINDOW];
-    slot = ppi_queue_slot(&queue, tail);
     *flight = (struct flight){ .task = tasks[random_below(random, 3)],
-                               .position = tail,
+                               .position = position,
                                .number = number,
                                .end = items };
     slot->begin = 0;
@@ -105,7 +111,7 @@ static void submit(struct random *random, long number)
     slot->result_kind = flight->task->result_kind;
     for (uint64_t i = 0; i < flight->end; i++)
         ((long *)(void *)slot->inline_args)[i] = number + (long)i;
-    ppi_publish(&queue, tail++);
+    ppi_publish(&queue, position);
     ppi_ring(&queue);
     running++;
 }
@@ -220,11 +226,11 @@ static void tear_down(const pthread_t *threads)
 }
 
 /* Now and then the client lets everything run dry, so that all go to sleep. */
-TEST(each_item_has_one_record, .timeout = 120)
+static void run_all(unsigned most_running)
 {
     struct random random = { .state = 1 };
     pthread_t threads[WORKERS];
-    unsigned most = MOST_RUNNING;
+    unsigned most = most_running;
 
     set_up(threads);
     for (long task = 0; task < TASKS; task++) {
@@ -233,12 +239,24 @@ TEST(each_item_has_one_record, .timeout = 120)
         while (running >= most)
             wait_for_records();
         if (random_percent(&random, 1))
-            most = 1 + random_below(&random, random_percent(&random, 50) ? 5 : MOST_RUNNING);
+            most = 1 + random_below(&random, random_percent(&random, 50) ? 5 : most_running);
     }
     while (running > 0)
         wait_for_records();
     CHECK(!take_in());
     tear_down(threads);
+}
+
+TEST(each_item_has_one_record, .timeout = 120)
+{
+    run_all(1000);
+}
+
+/* A race detector then sees who looks at a slot too late. */
+TEST(slots_are_used_again_at_once, .timeout = 120)
+{
+    sparse = PPI_WINDOW / 8;
+    run_all(6);
 }
 
 /* Each task waits for the one behind it: all workers must be at work at once. */
@@ -255,15 +273,13 @@ PP_TASK(void, meet);
 
 static void submit_meeting(void)
 {
-    struct ppi_slot_shm *slot;
+    uint64_t position = next_position();
 
-    while (flights[tail % PPI_WINDOW].task)
-        tail++;
-    slot = ppi_queue_slot(&queue, tail);
-    flights[tail % PPI_WINDOW] =
-        (struct flight){ .task = &meet_pp_task, .position = tail, .number = 1, .end = 1 };
-    *slot = (struct ppi_slot_shm){ .end = 1, .run = (uintptr_t)meet_pp_task.run };
-    ppi_publish(&queue, tail++);
+    flights[position % PPI_WINDOW] =
+        (struct flight){ .task = &meet_pp_task, .position = position, .number = 1, .end = 1 };
+    *ppi_queue_slot(&queue, position) =
+        (struct ppi_slot_shm){ .end = 1, .run = (uintptr_t)meet_pp_task.run };
+    ppi_publish(&queue, position);
     ppi_ring(&queue);
     running++;
 }
