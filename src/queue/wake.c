@@ -60,6 +60,7 @@ void ppi_sleep(struct ppi_claimer *claimer)
         queue->futex->wait(&claims->bell, bell, UINT64_MAX);
         atomic_fetch_and(sleepers_of(queue, claimer->index), ~bit);
         atomic_store(&claims->waking, 0); /* it has arrived */
+        atomic_thread_fence(memory_order_seq_cst); /* partner: the fence in ppi_ring() */
         return;
     }
     atomic_fetch_and(sleepers_of(queue, claimer->index), ~bit);

@@ -19,7 +19,6 @@ enum { MOST_WORKERS = 4, MOST_TASKS = 40, MOST_RUNNING = PPI_WINDOW * 3 / 4 };
 struct faults {
     unsigned lost_wakes; /* percent */
     bool silent_reaper;  /* does not wake anybody */
-    bool no_forgetting;  /* leaves the dead worker's flag */
     bool no_passing_on;
 };
 
@@ -109,8 +108,7 @@ static void reap(unsigned seat)
     if (position != PPI_NO_POSITION && ppi_claimed_by(&queue, position, seat) &&
         atomic_load(&ended[position % PPI_WINDOW]) != position + 1)
         ppi_requeue(&queue, position, seat, 0);
-    if (!faults.no_forgetting)
-        ppi_forget_sleeper(&queue, seat);
+    ppi_forget_sleeper(&queue, seat);
     if (!faults.silent_reaper)
         ppi_wake_all(&queue);
     start_worker(seat);
