@@ -26,8 +26,8 @@ bool ppi_claim(struct ppi_claimer *claimer, uint64_t *position, uint64_t *first)
         if (!is_open(*position, seen))
             continue;
         atomic_store(&claimer->seat->intent, *position);
-        if (!atomic_compare_exchange_strong(
-                word, &seen, ppi_claim_word(*position, PPI_CLAIMED, NOBODY)))
+        if (!atomic_compare_exchange_strong(word, &seen,
+                                            ppi_claim_word(*position, PPI_CLAIMED, NOBODY)))
             continue;
         *first = STATE(seen) == PPI_REQUEUED
                      ? atomic_load(resume_of(claimer->queue, *position))

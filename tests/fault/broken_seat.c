@@ -11,8 +11,7 @@
 void ppi_seat_commit(struct ppi_seat *seat, const struct ppi_record_shm *record,
                      uint64_t mark);
 
-void ppi_seat_commit(struct ppi_seat *seat, const struct ppi_record_shm *record,
-                     uint64_t mark)
+void ppi_seat_commit(struct ppi_seat *seat, const struct ppi_record_shm *record, uint64_t mark)
 {
     uint64_t place = seat->tail++ % PPI_RECORDS;
 

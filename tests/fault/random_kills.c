@@ -26,8 +26,8 @@ enum { WORKERS = 6, ITEMS = 1 << 25, OPEN = 48, MOST_IN_A_MAP = 120, TEXT = 40 }
 
 /* What is shared with the workers. */
 static struct {
-    atomic_int target;           /* the pid of a worker that is in a task; negative: doomed */
-    atomic_uchar runs[ITEMS];    /* per item, which all have numbers of their own */
+    atomic_int target;        /* the pid of a worker that is in a task; negative: doomed */
+    atomic_uchar runs[ITEMS]; /* per item, which all have numbers of their own */
 } *scene;
 
 /* ---- Tasks -------------------------------------------------------------------------- */
@@ -168,14 +168,17 @@ static void submit(pp_pool *pool, struct order *order, long first, unsigned long
     if (order->count == 1)
         order->result = pp_apply_async_with(
             pool, order->of_texts ? PP_CALL(text, first).call : PP_CALL(number, first).call,
-            &(pp_async_options){ .size = sizeof(pp_async_options), .callback = on_end,
-                                 .error_callback = on_end, .user = order });
+            &(pp_async_options){ .size = sizeof(pp_async_options),
+                                 .callback = on_end,
+                                 .error_callback = on_end,
+                                 .user = order });
     else
         order->result = pp_map_async_with(
             pool, order->of_texts ? &text_pp_task : &number_pp_task, ids, order->count,
             &(pp_map_async_options){ .size = sizeof(pp_map_async_options),
                                      .chunksize = (long)(random >> 20) % 30,
-                                     .callback = on_end, .error_callback = on_end,
+                                     .callback = on_end,
+                                     .error_callback = on_end,
                                      .user = order });
     CHECK(order->result != NULL);
 }

@@ -61,7 +61,8 @@ static int announced_wait(const _Atomic uint32_t *word, uint32_t value, uint64_t
     return error;
 }
 
-_Noreturn static void be_worker(struct rig *rig, unsigned seat, enum rig_mark mark, pid_t parent)
+_Noreturn static void be_worker(struct rig *rig, unsigned seat, enum rig_mark mark,
+                                pid_t parent)
 {
     own_seat = seat;
     stop_at = mark;
@@ -91,8 +92,8 @@ void rig_open(struct rig *rig)
     rig->supervisor.queue = *rig->queue;
     for (uint64_t slot = 0; slot < PPI_WINDOW; slot++)
         rig->supervisor.resumed[slot] = PPI_NO_POSITION;
-    shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
-                  0);
+    shared =
+        mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     CHECK(shared != MAP_FAILED);
     rig->shared = shared;
 }

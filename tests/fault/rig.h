@@ -26,18 +26,18 @@ enum { RIG_SEATS = 4, RIG_ITEMS = 8, RIG_TEXT = 64 };
 /* Points of a worker's life at which it can be made to stop for its tracer. */
 enum rig_mark {
     RIG_NOWHERE,
-    RIG_START,    /* nothing of the library has run yet */
-    RIG_READY,    /* in the initializer */
-    RIG_WOKEN,    /* back from a sleep */
-    RIG_ITEM,     /* the function was called for item 0; RIG_ITEM + i: for item i */
+    RIG_START, /* nothing of the library has run yet */
+    RIG_READY, /* in the initializer */
+    RIG_WOKEN, /* back from a sleep */
+    RIG_ITEM,  /* the function was called for item 0; RIG_ITEM + i: for item i */
     RIG_NEVER = 31,
 };
 
 /* What the processes of a rig share beside the segment. */
 struct rig_shared {
-    atomic_uint passed;             /* by the traced worker: a bit per mark */
-    atomic_bool asleep[RIG_SEATS];  /* this seat's worker sleeps, or is just about to */
-    atomic_uint runs[RIG_ITEMS];    /* how often the item's function was called */
+    atomic_uint passed;            /* by the traced worker: a bit per mark */
+    atomic_bool asleep[RIG_SEATS]; /* this seat's worker sleeps, or is just about to */
+    atomic_uint runs[RIG_ITEMS];   /* how often the item's function was called */
 };
 
 /* What the records say of an item. */
@@ -47,7 +47,7 @@ struct rig_outcome {
     unsigned seat;
     int code;
     long pid;
-    size_t size;           /* of the payload */
+    size_t size; /* of the payload */
     bool is_null;
     union {
         long number;

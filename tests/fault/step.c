@@ -20,9 +20,9 @@ struct trial {
 
     struct rig *rig;
     pid_t victim, helper, predecessor, client;
-    int status;         /* of the victim, if it is dead */
+    int status; /* of the victim, if it is dead */
     bool dead;
-    uint32_t bell;      /* the client's, before */
+    uint32_t bell; /* the client's, before */
     bool cost;
     unsigned long steps;
     bool was_claimed, was_begun, was_over; /* at the victim's death */

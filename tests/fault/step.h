@@ -28,22 +28,22 @@ struct step_scenario {
     const char *name;
     const pp_task *task;
     unsigned items;
-    uint64_t max_items;      /* of a worker */
-    bool handed_back;        /* an earlier worker has died in item 1 */
-    bool same_seat;          /* and it sat where the next one sits */
-    bool worked_before;      /* the worker has run another task */
-    bool woken;              /* the worker slept, and so do another and the client */
-    enum rig_mark marks[8];  /* where stretches begin, and the last ends */
+    uint64_t max_items;     /* of a worker */
+    bool handed_back;       /* an earlier worker has died in item 1 */
+    bool same_seat;         /* and it sat where the next one sits */
+    bool worked_before;     /* the worker has run another task */
+    bool woken;             /* the worker slept, and so do another and the client */
+    enum rig_mark marks[8]; /* where stretches begin, and the last ends */
     bool (*right)(const struct rig_outcome *outcome, unsigned item); /* if it did not crash */
 };
 
 struct step_tally {
     unsigned points, violations;
-    unsigned charged;    /* deaths that cost an item */
-    unsigned early;      /* of these, whose function had not been called */
-    unsigned handed_on;  /* deaths after which another worker had something to do */
+    unsigned charged;   /* deaths that cost an item */
+    unsigned early;     /* of these, whose function had not been called */
+    unsigned handed_on; /* deaths after which another worker had something to do */
     unsigned long steps;
-    char first[300];     /* of the violations */
+    char first[300]; /* of the violations */
 };
 
 /* Tries every n-th point, and with n > 1 those next to a write, until it has found

@@ -13,7 +13,7 @@
 
 struct stolen_tally {
     unsigned trials;
-    unsigned stolen;  /* the dead had been woken and the task was still to be had */
+    unsigned stolen; /* the dead had been woken and the task was still to be had */
     unsigned crashed;
     unsigned stuck;   /* the task was there, and the other worker went on sleeping */
     unsigned rescued; /* of these: run when everybody was woken in the end */
