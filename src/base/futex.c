@@ -81,4 +81,5 @@ const struct ppi_futex_ops ppi_futex = {
     .wait = kernel_wait,
     .wait_either = kernel_wait_either,
     .wake = kernel_wake,
+    .signal = ppi_waker_signal,
 };

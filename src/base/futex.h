@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sleeping on a word of shared memory.
+ * Sleeping on a word of shared memory, and waking who sleeps elsewhere.
  *
  * The calls stand behind a table, so that tests can put fakes in the place of
  * the kernel and try every order of sleeping and waking.
@@ -10,6 +10,8 @@
 
 #include <stdatomic.h>
 #include <stdint.h>
+
+#include "base/waker.h"
 
 struct ppi_futex_ops {
     /*
@@ -29,6 +31,9 @@ struct ppi_futex_ops {
 
     /* Wakes at most count sleepers; returns how many it were. */
     int (*wake)(_Atomic uint32_t *word, int count);
+
+    /* Wakes who waits for a descriptor: as ppi_waker_signal(). */
+    bool (*signal)(const struct ppi_waker *waker);
 };
 
 /* The kernel's. */

@@ -108,7 +108,7 @@ void ppi_shut_down(pp_pool *pool)
         return;
     pool->gone = true;
     close(pool->supervisor);
-    close(pool->heritage.poke);
+    ppi_waker_close(&pool->queue->poke);
     ppi_buddy_destroy(&pool->arena);
     ppi_queue_destroy(pool->queue);
 }

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -55,12 +54,10 @@ int ppi_copy_options(void *copy, size_t size, const void *given)
 
 void ppi_poke(pp_pool *pool)
 {
-    const uint64_t one = 1;
     int cancelable;
 
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancelable); /* we hold the lock */
-    while (write(pool->heritage.poke, &one, sizeof one) < 0 && errno == EINTR)
-        ;
+    ppi_waker_signal(&pool->queue->poke);
     pthread_setcancelstate(cancelable, NULL);
 }
 
@@ -140,11 +137,14 @@ static int make_creator_mark(pp_pool *pool)
 
 static int make_descriptors(pp_pool *pool)
 {
+    int error;
+
     pool->heritage.client = ppi_pidfd_open(getpid());
     if (pool->heritage.client < 0)
         return pool->heritage.client;
-    pool->heritage.poke = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    return pool->heritage.poke < 0 ? -errno : 0;
+    error = ppi_waker_open(&pool->queue->poke);
+    pool->heritage.poke = pool->queue->poke.reader;
+    return error;
 }
 
 /* Gives back what a pool holds that never got as far as a supervisor. */
@@ -152,8 +152,7 @@ static void unmake(pp_pool *pool)
 {
     if (pool->heritage.client >= 0)
         close(pool->heritage.client);
-    if (pool->heritage.poke >= 0)
-        close(pool->heritage.poke);
+    ppi_waker_close(&pool->queue->poke);
     ppi_buddy_destroy(&pool->arena);
     ppi_queue_destroy(pool->queue);
     ppi_objects_destroy(pool->objects);
@@ -184,6 +183,7 @@ static pp_pool *allocate(const pp_pool_options *options, unsigned workers)
     pool->heritage.initarg = options->initarg;
     pool->heritage.max_items = (uint64_t)options->max_tasks_per_child;
     pool->heritage.client = pool->heritage.poke = -1;
+    pool->queue->poke = PPI_NO_WAKER;
     return pool;
 }
 

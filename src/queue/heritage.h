@@ -18,7 +18,7 @@ struct ppi_heritage {
     void *initarg;
     uint64_t max_items; /* per worker; 0: no limit */
     int client;         /* pidfd: readable when the client is dead */
-    int poke;           /* eventfd: readable when the client wants something */
+    int poke;           /* reader of queue.poke: readable when somebody wants something */
 };
 
 /* In a process forked for it: starts, replaces and ends the workers. */

@@ -17,6 +17,8 @@ struct ppi_queue {
     size_t outbox_size;
     unsigned seats;
     const struct ppi_futex_ops *futex;
+    struct ppi_waker poke; /* what wakes the supervisor */
+    pid_t supervisor;      /* in a worker; otherwise 0 */
 };
 
 /*

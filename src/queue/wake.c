@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <linux/futex.h>
+#include <signal.h>
 
 static _Atomic uint64_t *sleepers_of(struct ppi_queue *queue, unsigned seat)
 {
@@ -155,6 +156,12 @@ uint32_t ppi_service_announce(struct ppi_queue *queue)
 void ppi_service_doze(struct ppi_queue *queue, uint32_t bell)
 {
     sleep_on(queue, &queue->claims->service_bell, bell, UINT64_MAX);
+}
+
+void ppi_alarm(const struct ppi_queue *queue)
+{
+    if (!queue->futex->signal(&queue->poke) && queue->supervisor > 0)
+        kill(queue->supervisor, SIGCHLD); /* its ppoll() ends by that */
 }
 
 bool ppi_supervisor_died(const struct ppi_queue *queue)

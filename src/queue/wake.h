@@ -69,6 +69,12 @@ void ppi_forget_sleeper(struct ppi_queue *queue, unsigned seat);
 uint32_t ppi_client_announce(struct ppi_queue *queue);
 int ppi_client_sleep(struct ppi_queue *queue, uint32_t bell, uint64_t deadline_ns);
 
+/*
+ * Worker: makes the supervisor look at everything it looks at.  A task may have closed
+ * the descriptor for it; then a signal does it, if the worker may still send one.
+ */
+void ppi_alarm(const struct ppi_queue *queue);
+
 /* Whether the supervisor has died, from what the kernel wrote into its life word. */
 bool ppi_supervisor_died(const struct ppi_queue *queue);
 

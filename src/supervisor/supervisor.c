@@ -266,7 +266,7 @@ static void sleep_until_news(struct ppi_supervisor *supervisor)
         { .fd = supervisor->heritage->client, .events = POLLIN },
         { .fd = supervisor->heritage->poke, .events = POLLIN },
     };
-    uint64_t now = ppi_now_ns(), until = supervisor->retry_at_ns, pokes;
+    uint64_t now = ppi_now_ns(), until = supervisor->retry_at_ns;
     struct timespec left = ppi_timespec(until > now ? until - now : 0);
     sigset_t none;
 
@@ -276,8 +276,7 @@ static void sleep_until_news(struct ppi_supervisor *supervisor)
     if (fds[0].revents)
         end(supervisor, PPI_POOL_STOPPED); /* nobody is left to work for */
     if (fds[1].revents)
-        while (read(supervisor->heritage->poke, &pokes, sizeof pokes) < 0 && errno == EINTR)
-            ;
+        ppi_waker_clear(&supervisor->queue.poke);
 }
 
 static void obey(struct ppi_supervisor *supervisor)

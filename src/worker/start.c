@@ -69,7 +69,7 @@ static void become_worker(const struct ppi_heritage *heritage, unsigned seat,
     snprintf(name, sizeof name, "pp-worker-%u", seat);
     prctl(PR_SET_NAME, name);
     close(heritage->client);
-    close(heritage->poke);
+    close(heritage->poke); /* others keep the reader: we only write */
     signal(SIGCHLD, SIG_DFL); /* the supervisor has reset all others */
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
@@ -98,6 +98,7 @@ _Noreturn void ppi_worker_run(const struct ppi_heritage *heritage, unsigned seat
     int error;
 
     queue = heritage->queue;
+    queue.supervisor = supervisor;
     become_worker(heritage, seat, supervisor);
     error = ppi_segment_confine_worker(&queue.segment, seat);
     if (error)

@@ -3,7 +3,6 @@
 
 #include "engine.h"
 
-#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -57,9 +56,10 @@ static pp_pool *make_pool(void)
     pool->mode = engine.options.callbacks;
     pool->heritage.workers = engine.options.workers;
     pool->heritage.max_items = engine.options.max_items;
-    pool->heritage.poke = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    CHECK_EQ(ppi_waker_open(&pool->queue->poke), 0);
+    pool->heritage.poke = pool->queue->poke.reader;
     pool->supervisor = dup(pool->heritage.poke); /* something to close */
-    CHECK(pool->heritage.poke >= 0 && pool->supervisor >= 0);
+    CHECK(pool->supervisor >= 0);
     CHECK_EQ(ppi_queue_create(pool->queue, seats, ARENA, OUTBOX), 0);
     CHECK_EQ(ppi_buddy_init(&pool->arena, pool->queue->arena, ARENA, ARENA), 0);
     pool->queue->futex = &steps_futex;

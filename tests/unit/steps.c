@@ -374,8 +374,16 @@ static int wake(_Atomic uint32_t *word, int most)
     return woken;
 }
 
+static bool signal_waker(const struct ppi_waker *waker)
+{
+    steps_yield();
+    write_back(self);
+    return ppi_waker_signal(waker);
+}
+
 const struct ppi_futex_ops steps_futex = {
     .wait = wait,
     .wait_either = wait_either,
     .wake = wake,
+    .signal = signal_waker,
 };
