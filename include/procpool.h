@@ -64,7 +64,7 @@ enum {
     PP_ERAISED = -10001,    /* the task called pp_raise() */
     PP_ECRASHED = -10002,   /* the task's process was killed or exited, or the supervisor died */
     PP_ETIMELIMIT = -10003, /* the task ran longer than its time limit */
-    PP_ECANCELLED = -10004, /* the task was cancelled, or its pool terminated */
+    PP_ECANCELLED = -10004, /* it was cancelled, its map stopped, or its pool terminated */
     PP_EBROKEN = -10005,    /* the pool cannot keep any worker alive */
 };
 
@@ -326,7 +326,7 @@ int pp_poll(pp_pool *pool);
 /*
  * Called once when a result is there, before it is reported ready to others;
  * callbacks of a pool run one at a time and hold none of its locks.  May get,
- * and free, the result; may submit, and terminate the pool.
+ * and free, the result; may submit, cancel, and terminate the pool.
  */
 typedef void pp_callback(pp_result *result, void *user);
 
@@ -335,6 +335,9 @@ typedef struct pp_apply_options {
     size_t size;
     /* When set and an item fails, *error describes it: one block for free(). */
     pp_error **error;
+    double time_limit;   /* seconds that the call may run; 0: as long as it likes */
+    double grace;        /* seconds from SIGTERM to SIGKILL when it is stopped; 0: SIGKILL at once */
+    int retries;         /* so often a call whose worker crashed is run again, at most 65535 */
 } pp_apply_options;
 
 /* Options of calls that do not wait.  Since 0.1. */
@@ -343,17 +346,24 @@ typedef struct pp_async_options {
     pp_callback *callback;       /* when every item succeeded */
     pp_callback *error_callback; /* when one failed or more */
     void *user;                  /* given to both */
+    double time_limit;   /* seconds that the call may run; 0: as long as it likes */
+    double grace;        /* seconds from SIGTERM to SIGKILL when it is stopped; 0: SIGKILL at once */
+    int retries;         /* so often a call whose worker crashed is run again, at most 65535 */
 } pp_async_options;
 
 /* Options of maps that wait.  Since 0.1. */
 typedef struct pp_map_options {
     size_t size;
-    /* Items per task: what a worker takes at a time; 0: chosen by the library,
-       large chunks first and smaller ones towards the end. */
+    /* Items per task: what a worker takes at a time; 0: chosen by the library, by how
+       long items take: large chunks first and smaller ones towards the end. */
     long chunksize;
     /* When set and an item fails, *error describes the first of them by index:
        one block for free(). */
     pp_error **error;
+    double time_limit;   /* seconds that each item may run; 0: as long as it likes */
+    double grace;        /* seconds from SIGTERM to SIGKILL when it is stopped; 0: SIGKILL at once */
+    int retries;         /* so often an item whose worker crashed is run again, at most 65535 */
+    bool stop_on_error; /* when an item fails, those that have not begun are cancelled */
 } pp_map_options;
 
 /* Options of maps that do not wait.  Since 0.1. */
@@ -363,14 +373,35 @@ typedef struct pp_map_async_options {
     pp_callback *callback;
     pp_callback *error_callback;
     void *user;
+    double time_limit;   /* seconds that each item may run; 0: as long as it likes */
+    double grace;        /* seconds from SIGTERM to SIGKILL when it is stopped; 0: SIGKILL at once */
+    int retries;         /* so often an item whose worker crashed is run again, at most 65535 */
+    bool stop_on_error; /* when an item fails, those that have not begun are cancelled */
 } pp_map_async_options;
+
+/*
+ * Time limits, grace and retries
+ *
+ * A time limit begins when the function is called, anew for each item and each
+ * attempt; time in the queue does not count.  When it is over the item's outcome is
+ * PP_ETIMELIMIT.  Its process is killed and replaced; only this item is lost.  With a
+ * grace period (of 49 days at most) the process gets SIGTERM first: a task that handles it
+ * may clean up and return, and if it returns or raises before the grace is over, that is
+ * its outcome.  A time limit that is infinite is none.
+ *
+ * With retries, an item whose process crashes is run again, and its failure counts
+ * only when the last attempt has crashed, too.  A task asks pp_attempt() which one it
+ * is.  What it has changed outside of itself before the crash is for the task to deal
+ * with.  Items that raise, run out of time or are cancelled are not retried.
+ */
 
 /*
  * Errors of submitting, for all functions of this section; blocking ones return
  * the negative, the others NULL with errno:
  *
  *   EINVAL           a pointer that is needed is NULL, the task's description or
- *                    an option is out of its range
+ *                    an option is out of its range (a time that is negative or
+ *                    not a number, too)
  *   E2BIG            the task has more than PP_MAX_PARAMS parameters
  *   ESHUTDOWN        the pool is closed or terminated
  *   ENOTRECOVERABLE  the pool is broken: no worker can be kept alive, or the
@@ -385,7 +416,7 @@ typedef struct pp_map_async_options {
  */
 
 /*
- * pp_apply(pool, PP_CALL(function, ...), &out, .error)
+ * pp_apply(pool, PP_CALL(function, ...), &out, .error, .time_limit, .grace, .retries)
  *
  * Runs one call in a worker and waits for it.  The value is stored at out, which
  * may be NULL.  A string, and the data of pp_bytes, that is stored is a block of
@@ -401,7 +432,8 @@ typedef struct pp_map_async_options {
 int pp_apply_with(pp_pool *pool, pp_call call, void *out, const pp_apply_options *options);
 
 /*
- * pp_apply_async(pool, PP_CALL(function, ...), .callback, .error_callback, .user)
+ * pp_apply_async(pool, PP_CALL(function, ...), .callback, .error_callback, .user,
+ *                .time_limit, .grace, .retries)
  *
  * Submits one call and returns at once its result, which the caller frees with
  * pp_result_free() or leaves to pp_pool_free(); NULL with errno on failure.
@@ -415,17 +447,19 @@ int pp_apply_with(pp_pool *pool, pp_call call, void *out, const pp_apply_options
 pp_result *pp_apply_async_with(pp_pool *pool, pp_call call, const pp_async_options *options);
 
 /*
- * pp_map(pool, function, items, count, out, .chunksize, .error)
+ * pp_map(pool, function, items, count, out, .chunksize, .error, .time_limit, .grace,
+ *        .retries, .stop_on_error)
  *
  * Calls a function of one parameter for each item and waits for all of them.
  * items is an array of the parameter's type, out one of the result's type, or
  * NULL; it may be items itself if both types have the same size.  Every item is run
- * whatever becomes of the others; out[i] is stored for each that succeeded and left alone for each that failed.  Strings, and the
- * data of pp_bytes, in out are blocks of their own that the caller gives to
- * free().
+ * whatever becomes of the others, unless .stop_on_error is set; out[i] is stored for
+ * each that succeeded and left alone for each that failed.  Strings, and the data of
+ * pp_bytes, in out are blocks of their own that the caller gives to free().
  *
  * Returns 0 when all succeeded, otherwise PP_E... of the failed item with the
- * lowest index, or an error of submitting.  To see every failure use
+ * lowest index (with .stop_on_error, of those that were not just cancelled for that), or
+ * an error of submitting.  To see every failure use
  * pp_map_async().  A count of 0 is no error.  Since 0.1.
  */
 #define pp_map(pool, function, pp_items_, count, pp_out_, ...)                             \
@@ -437,7 +471,7 @@ pp_result *pp_apply_async_with(pp_pool *pool, pp_call call, const pp_async_optio
                                                ##__VA_ARGS__ }))
 
 /*
- * pp_starmap(pool, function, items, count, out, .chunksize, .error)
+ * pp_starmap(pool, function, items, count, out, and the options of pp_map())
  *
  * pp_map() for functions of any number of parameters: items is an array of
  * PP_ARGS(function).  Since 0.1.
@@ -453,12 +487,13 @@ int pp_map_with(pp_pool *pool, const pp_task *task, const void *items, size_t co
                 const pp_map_options *options);
 
 /*
- * pp_map_async(pool, function, items, count, .chunksize, .callback,
- *              .error_callback, .user)
+ * pp_map_async(pool, function, items, count, .chunksize, .callback, .error_callback,
+ *              .user, .time_limit, .grace, .retries, .stop_on_error)
  *
  * pp_map() that does not wait: returns the result, which the caller frees with
- * pp_result_free() or leaves to pp_pool_free(); NULL with errno on failure.  A
- * map of no items is ready at once, and its callback is called.  Since 0.1.
+ * pp_result_free() or leaves to pp_pool_free(); NULL with errno on failure.  The items
+ * are copied.  A map of no items is ready at once, and
+ * its callback is called.  Since 0.1.
  */
 #define pp_map_async(pool, function, pp_items_, count, ...)                                \
     PP_CHECKED_(pp_result *, PP_ITEMS_(function, pp_items_),                               \
@@ -488,10 +523,10 @@ pp_result *pp_map_async_with(pp_pool *pool, const pp_task *task, const void *ite
  * and the data of pp_bytes belong to the result until it is freed.  May be
  * called as often as wanted.
  *
- * Returns 0, or PP_E... of the failed item with the lowest index, or -ETIMEDOUT
- * (the task runs on), -EDEADLK (in a callback, for a result that has one of its
- * own still to run), -EINVAL (result is NULL or the timeout not a number),
- * -ECHILD.  Since 0.1.
+ * Returns 0, or PP_E... of the failed item with the lowest index (with .stop_on_error,
+ * of those that were not just cancelled for that), or -ETIMEDOUT (the task runs on),
+ * -EDEADLK (in a callback, for a result that has one of its own still to run), -EINVAL
+ * (result is NULL or the timeout not a number), -ECHILD.  Since 0.1.
  */
 #define pp_get(result, out, ...) pp_get_with((result), (out), PP_TIMEOUT_(__VA_ARGS__))
 int pp_get_with(pp_result *result, void *out, double timeout);
@@ -514,8 +549,9 @@ bool pp_ready(pp_result *result);
 bool pp_successful(pp_result *result);
 
 /*
- * The failure with the lowest index; NULL while the result is not there, or when
- * no item failed.  Belongs to the result.  Since 0.1.
+ * The failure with the lowest index (with .stop_on_error, of those that were not just
+ * cancelled for that); NULL while the result is not there, or when no item failed.
+ * Belongs to the result.  Since 0.1.
  */
 const pp_error *pp_error_of(pp_result *result);
 
@@ -527,6 +563,19 @@ size_t pp_failures(pp_result *result);
  * are fewer.  Belongs to the result.  Since 0.1.
  */
 const pp_error *pp_failure(pp_result *result, size_t i);
+
+/*
+ * Cancels a call or a map.  What has not begun does not begin, and what is running is
+ * stopped: by SIGTERM and, after the call's .grace, SIGKILL; without a grace by SIGKILL
+ * at once.  Items that were done stay done; the others end with PP_ECANCELLED, which
+ * also calls the error callback.  Hits nothing but this result's items.  Does not wait:
+ * what is running ends soon, and if it ends by itself before it is stopped, that is its
+ * outcome.  May be called from a callback.
+ *
+ * Returns 0, or -EALREADY (the result was there already, nothing has changed), -EINVAL,
+ * -ECHILD.  Since 0.1.
+ */
+int pp_cancel(pp_result *result);
 
 /*
  * Frees a result and what it handed out by pointer.  If its task has not ended,
@@ -542,7 +591,9 @@ void pp_result_free(pp_result *result);
 /*
  * Ends the task: its result is PP_ERAISED, with this code, of any value, and a
  * message of at most 1023 bytes made like printf()'s.  Does not return and does
- * not unwind: what the task holds is not released.  In an initializer it makes
+ * not unwind: what the task holds is not released.  In a signal handler it is as
+ * longjmp() is: what it interrupts, pp_reserve() or malloc() too, stays half done.  In
+ * an initializer it makes
  * the initializer fail with this code.  Outside of both it writes the message to
  * standard error and aborts, as an exception that nobody catches.  Since 0.1.
  */
@@ -559,6 +610,12 @@ PP_NORETURN void pp_raise(int code, const char *format, ...)
  * called as the ordinary function that it is.  Since 0.1.
  */
 void *pp_reserve(size_t size) __attribute__((malloc));
+
+/*
+ * Which attempt at its item the calling task is: 1, or with .retries up to one more than
+ * these.  0 outside of a task.  Since 0.1.
+ */
+int pp_attempt(void);
 
 /* ---- Others ------------------------------------------------------------ */
 

@@ -20,6 +20,7 @@ static const struct {
     { PP_EBROKEN, "the pool is broken: it cannot keep a worker alive" },
     { -EINVAL, "invalid argument" },
     { -E2BIG, "the task has too many parameters: " TEXT(PP_MAX_PARAMS) " at most" },
+    { -EALREADY, "the result is there already" },
     { -EBUSY, "the pool still runs: close or terminate it before joining it" },
     { -ECHILD, "the pool belongs to another process: only its creator can use it" },
     { -EDEADLK, "waiting for this in a callback would never end" },

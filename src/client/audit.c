@@ -116,7 +116,7 @@ void ppi_audit(pp_pool *pool, int dead)
         struct ppi_flight *flight = &pool->flights[slot];
         uint64_t word = load(&pool->queue->claims->words[slot]);
 
-        if (!flight->result)
+        if (!flight->result || flight->withdrawn)
             continue;
         if (word == ppi_claim_word(flight->position, PPI_QUEUED, 0) &&
             load(&pool->queue->claims->head) > flight->position)

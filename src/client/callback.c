@@ -72,6 +72,15 @@ static bool nothing_expected(void *what)
            !ppi_list_empty(&pool->due);
 }
 
+/* Whether the backlog does not depend on what the workers show any more. */
+static bool nothing_paced(void *what)
+{
+    pp_pool *pool = what;
+
+    return pool->stop_serving || pool->lost || pool->expected > 0 ||
+           !ppi_list_empty(&pool->due) || !ppi_feeds_by_pace(pool);
+}
+
 /* Sleeps until taking in records is pressing, and does it. */
 static void doze(pp_pool *pool)
 {
@@ -110,6 +119,8 @@ static void *serve(void *what)
             rest(pool);
         else if (pool->expected > 0)
             ppi_wait_until(pool, nothing_expected, pool, PPI_NEVER);
+        else if (ppi_feeds_by_pace(pool))
+            ppi_wait_until(pool, nothing_paced, pool, PPI_NEVER);
         else if (pool->used > 0 || !ppi_list_empty(&pool->backlog))
             doze(pool);
         else

@@ -23,6 +23,13 @@ struct ppi_value {
     size_t size;
 };
 
+/* What holds for each item of a call or map. */
+struct ppi_limits {
+    uint64_t time_ns;  /* that it may run; 0: no limit */
+    uint32_t grace_ms; /* from SIGTERM to SIGKILL */
+    uint16_t retries;
+};
+
 enum ppi_result_state {
     PPI_OPEN,  /* items are still to be run */
     PPI_DONE,  /* every item has its outcome; a callback is still to run */
@@ -55,10 +62,20 @@ struct pp_result {
     /* What is still to be submitted: items [next, count). */
     size_t next;
     size_t chunksize;   /* 0: guided */
+    size_t cut;         /* chunks until now */
+    uint64_t started_ns; /* when the first was, of guided ones */
+    bool waits;         /* somebody waits for it from the start */
     const void *items;  /* the caller's, while it waits; a single call's own copy */
     void *block;        /* that copy; or without items, all encoded in the arena */
     size_t staged;      /* bytes of encoded chunks in flight */
     size_t in_flight;   /* tasks */
+
+    uint64_t newest;    /* position of the last one */
+
+    struct ppi_limits limits;
+    bool stop_on_error;
+    struct ppi_link stopping; /* in pool->stopping: an item has failed */
+    bool cancelled; /* items without an outcome end like rest */
 
     pp_callback *callback, *error_callback;
     void *user;
@@ -72,6 +89,7 @@ struct ppi_flight {
     size_t left;     /* items without an outcome */
     void *block;     /* of arguments, to be freed */
     size_t staged;
+    bool withdrawn;  /* cancelled before anyone had claimed it; ended at once */
 };
 
 enum ppi_pool_phase { PPI_IS_OPEN, PPI_IS_CLOSED, PPI_IS_TERMINATED };
@@ -98,7 +116,12 @@ struct pp_pool {
     uint32_t released[PPI_MAX_SEATS]; /* incarnations that are no more */
 
     struct ppi_list results, backlog, due;
+    struct ppi_list stopping; /* results of which an item failed, to be cancelled for that */
     size_t open; /* results that are */
+    struct {
+        void (*run)(const void *args, void *result);
+        double item_ns;
+    } known; /* what an item of the last telling map took */
 
     /* Waiting: one thread sleeps for all, the others follow it. */
     bool led;
@@ -129,6 +152,9 @@ int ppi_check_result(const pp_result *result);
 
 /* 0, or -EINVAL: copies an options struct that may be older or newer than the library's. */
 int ppi_copy_options(void *copy, size_t size, const void *given);
+
+/* 0, or -EINVAL: the options that say how long an item may run, and how often. */
+int ppi_make_limits(double time_limit, double grace, int retries, struct ppi_limits *limits);
 
 /* Wakes the supervisor. */
 void ppi_poke(pp_pool *pool);
@@ -161,8 +187,23 @@ void ppi_feed(pp_pool *pool);
 /* Locked.  Submits a new result; what does not fit yet waits in the backlog. */
 void ppi_submit(pp_pool *pool, pp_result *result);
 
+/* Locked.  Whether what waits in the backlog depends on how long items take. */
+bool ppi_feeds_by_pace(const pp_pool *pool);
+
+/* Locked.  Keeps what a complete map shows of its task's items. */
+void ppi_remember_pace(const pp_result *result);
+
 /* Locked.  A slot's task has all of its outcomes, or never will. */
 void ppi_end_flight(pp_pool *pool, struct ppi_flight *flight);
+
+/* ---- cancel.c ---- */
+
+/*
+ * Locked.  Ends what has not begun of an open result, for this reason in words; with
+ * hard set, what is running, too.  The result may be settled, and a forgotten one gone,
+ * when it returns.
+ */
+void ppi_cancel(pp_result *result, bool hard, const char *why);
 
 /* ---- result.c ---- */
 
@@ -172,6 +213,9 @@ void ppi_result_destroy(pp_result *result);
 
 /* Locked.  Frees the copy of the arguments: all is submitted, or never will be. */
 void ppi_free_arguments(pp_result *result);
+
+/* Locked.  All items are done: if each has an outcome of its own, there is no rest. */
+void ppi_drop_needless_rest(pp_result *result);
 
 /* Locked.  Puts the failures in the order of the items. */
 void ppi_sort_failures(pp_result *result);
@@ -194,6 +238,9 @@ void ppi_hand_out(pp_result *result, void *out, bool owned);
 bool ppi_succeed(pp_result *result, size_t first, size_t count, const void *payload,
                  size_t size, bool is_null);
 
+/* Locked.  Items [first, first + count) were not run; false if that makes no sense. */
+bool ppi_skip(pp_result *result, size_t first, size_t count);
+
 /* Locked.  An item failed; the message is copied.  False if that makes no sense. */
 bool ppi_fail(pp_result *result, const pp_error *error);
 
@@ -207,6 +254,9 @@ void ppi_settle(pp_result *result);
 
 /* Locked.  Takes in all that workers and supervisor have recorded; whether it was anything. */
 bool ppi_take_in(pp_pool *pool);
+
+/* Locked.  The same without what may follow from it: cancelling maps that stop on errors. */
+bool ppi_drain(pp_pool *pool);
 
 /* Locked.  Has the supervisor end a worker that is not to be trusted. */
 void ppi_condemn(pp_pool *pool, unsigned seat, uint32_t incarnation);

@@ -37,11 +37,33 @@ static const void *payload_of(const pp_pool *pool, const struct ppi_record_shm *
     return ppi_queue_outbox(pool->queue, record->seat) + record->payload;
 }
 
+/* "square(...) with item 3 was ..." */
+static void describe(const pp_result *result, size_t index, const char *how, char *text,
+                     size_t size)
+{
+    char item[32] = "";
+
+    if (result->count > 1)
+        snprintf(item, sizeof item, " with item %zu", index);
+    snprintf(text, size, "%s(...)%s %s", result->task->name, item, how);
+}
+
+static pp_error describe_timeout(const pp_result *result, size_t index, pid_t pid, char *text,
+                                 size_t size)
+{
+    char how[64];
+
+    snprintf(how, sizeof how, "ran longer than its time limit of %g s",
+             (double)result->limits.time_ns / 1e9);
+    describe(result, index, how, text, size);
+    return (pp_error){ .kind = PP_TIMED_OUT, .index = index, .pid = pid, .message = text };
+}
+
 static pp_error describe_crash(const pp_result *result, size_t index, int status, pid_t pid,
                                char *text, size_t size)
 {
     pp_error error = { .kind = PP_CRASHED, .index = index, .pid = pid };
-    char item[32] = "", how[64];
+    char how[64];
 
     if (WIFSIGNALED(status)) {
         const char *name = sigabbrev_np(WTERMSIG(status));
@@ -52,9 +74,7 @@ static pp_error describe_crash(const pp_result *result, size_t index, int status
         error.status = WEXITSTATUS(status);
         snprintf(how, sizeof how, "exited with status %d", error.status);
     }
-    if (result->count > 1)
-        snprintf(item, sizeof item, " with item %zu", index);
-    snprintf(text, size, "%s(...)%s %s", result->task->name, item, how);
+    describe(result, index, how, text, size);
     error.message = text;
     return error;
 }
@@ -90,10 +110,20 @@ static bool fail(pp_pool *pool, pp_result *result, const struct ppi_record_shm *
         error = describe_crash(result, record->first, record->code, (pid_t)record->payload,
                                text, sizeof text);
         break;
+    case PPI_TIMEOUT:
+        error = describe_timeout(result, record->first, (pid_t)record->payload, text,
+                                 sizeof text);
+        break;
     default:
         return false;
     }
     return ppi_fail(result, &error);
+}
+
+/* Whether only the supervisor can say this. */
+static bool is_supervisors(const struct ppi_record_shm *record)
+{
+    return record->outcome == PPI_CRASH || record->outcome == PPI_TIMEOUT;
 }
 
 /* The outcome of items; false if the record is nonsense. */
@@ -108,11 +138,13 @@ static bool take_outcome(pp_pool *pool, const struct ppi_record_shm *record)
         record->count == 0 || record->first >= flight->end ||
         record->count > flight->end - record->first)
         return false;
-    if (!payload && record->outcome != PPI_CRASH)
+    if (!payload && !is_supervisors(record))
         return false;
     right = record->outcome == PPI_OK
                 ? ppi_succeed(result, record->first, record->count, payload,
                               record->payload_size, record->flags & PPI_NULL)
+            : record->outcome == PPI_CANCEL
+                ? ppi_skip(result, record->first, record->count)
                 : fail(pool, result, record, payload);
     if (!right)
         return false;
@@ -182,7 +214,7 @@ static bool take_seat(pp_pool *pool, unsigned seat, uint32_t incarnation, uint64
 
         pool->taken[seat]++;
         record.seat = (uint16_t)seat; /* whatever it says */
-        if (record.outcome == PPI_CRASH || !take_outcome(pool, &record))
+        if (is_supervisors(&record) || !take_outcome(pool, &record))
             ppi_condemn(pool, seat, incarnation);
     }
     acknowledge(pool, seat);
@@ -215,12 +247,38 @@ static void end_claims_of(pp_pool *pool, unsigned seat, int status, pid_t pid)
     }
 }
 
+/*
+ * The supervisor has believed records of the dead worker that were nonsense, or there
+ * was none where it had to be: these items have crashed, too.
+ */
+static void end_unrecorded(pp_pool *pool, const struct ppi_record_shm *death)
+{
+    struct ppi_flight *flight = &pool->flights[death->payload_size % PPI_WINDOW];
+    pp_result *result = flight->result;
+    char text[PPI_MESSAGE_SIZE];
+
+    if (!result || flight->position != death->payload_size || flight->withdrawn)
+        return;
+    for (size_t i = flight->begin; i < death->count && flight->left > 0; i++) {
+        pp_error error = describe_crash(result, i, death->code, (pid_t)death->payload, text,
+                                        sizeof text);
+
+        flight->left -= ppi_fail(result, &error); /* not if it has an outcome */
+    }
+    if (flight->left == 0) {
+        ppi_end_flight(pool, flight);
+        ppi_settle(result);
+    }
+}
+
 static void bury(pp_pool *pool, const struct ppi_record_shm *record)
 {
     uint32_t incarnation = (uint32_t)record->position;
 
     if (seated(pool, record->seat) == incarnation)
         take_seat(pool, record->seat, incarnation, record->first);
+    if (!(record->flags & PPI_ENDED))
+        end_unrecorded(pool, record);
     if (!(record->flags & PPI_ENDED))
         end_claims_of(pool, record->seat, record->code, (pid_t)record->payload);
     /* Whatever the dead had claimed to have written, the next begins where we are. */
@@ -252,7 +310,7 @@ static bool take_control(pp_pool *pool)
     return true;
 }
 
-bool ppi_take_in(pp_pool *pool)
+bool ppi_drain(pp_pool *pool)
 {
     bool any = take_control(pool);
 
@@ -266,6 +324,19 @@ bool ppi_take_in(pp_pool *pool)
     }
     if (pool->audit_again)
         ppi_audit(pool, -1);
+    return any;
+}
+
+bool ppi_take_in(pp_pool *pool)
+{
+    bool any = ppi_drain(pool);
+
+    while (!ppi_list_empty(&pool->stopping)) {
+        pp_result *result = PPI_FIRST(&pool->stopping, pp_result, stopping);
+
+        ppi_list_remove(&result->stopping);
+        ppi_cancel(result, false, "not run: another item has failed");
+    }
     return any;
 }
 

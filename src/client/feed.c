@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 
+#include "base/clock.h"
 #include "client/client.h"
 #include "queue/wake.h"
 
@@ -18,26 +19,103 @@
 /* Bytes of a waiting map's chunks that are in flight at a time, so that few pages are used. */
 #define STAGED_BYTES ((size_t)1 << 20)
 
+/* What a guided chunk should take: long against its cost of a microsecond, and short
+   enough that one that takes many times longer than expected does not matter. */
+#define CHUNK_NS (2e6)
+
+/* Work per worker that is kept in flight, for the time until we are awake again. */
+#define AHEAD_NS (8e6)
+
+/* A measurement over a shorter time says more of sleeping and waking than of the items. */
+#define TELLING_NS PPI_MS
+
+/* ---- Guided chunks ---- */
+
+static bool is_guided(const pp_result *result)
+{
+    return result->chunksize == 0 && result->count > 1;
+}
+
+/* What an item takes a worker, in ns: measured, or remembered from this task's last map;
+   0: unknown. */
+static double pace_of(const pp_result *result)
+{
+    const pp_pool *pool = result->pool;
+
+    if (result->done > 0)
+        return (double)(ppi_now_ns() - result->started_ns) * pool->heritage.workers /
+               (double)result->done;
+    return pool->known.run == result->task->run ? pool->known.item_ns : 0;
+}
+
+void ppi_remember_pace(const pp_result *result)
+{
+    if (!is_guided(result) || result->cancelled ||
+        ppi_now_ns() - result->started_ns < TELLING_NS)
+        return;
+    result->pool->known.item_ns = pace_of(result);
+    result->pool->known.run = result->task->run;
+}
+
+bool ppi_feeds_by_pace(const pp_pool *pool)
+{
+    return !ppi_list_empty(&pool->backlog) &&
+           is_guided(PPI_FIRST(&pool->backlog, pp_result, waiting));
+}
+
 /*
  * Guided self-scheduling (Polychronopoulos and Kuck, 1987): each chunk is a part of
- * what is left, so that they shrink towards the end and all workers end together.
+ * what is left, so that they shrink towards the end and all workers end together.  But
+ * none takes longer than CHUNK_NS, as far as is known; and as long as nothing is known
+ * the first ones grow from a single item on, so that none is much larger than all that
+ * its worker has done before.
  */
-static size_t chunk_of(const pp_result *result, unsigned workers)
+static size_t guided_chunk(const pp_result *result, double pace)
 {
-    size_t left = result->count - result->next, chunk = left / (2 * workers), most;
-    size_t bytes = result->task->args_size > result->task->result_size ? result->task->args_size
-                                                                     : result->task->result_size;
+    unsigned workers = result->pool->heritage.workers;
+    const pp_task *task = result->task;
+    size_t chunk = (result->count - result->next) / (2 * workers);
+    size_t bytes = task->args_size > task->result_size ? task->args_size : task->result_size;
+    size_t most = CHUNK_BYTES / (bytes > 0 ? bytes : 1), doublings = result->cut / workers * 2;
 
-    if (result->chunksize > 0)
-        return result->chunksize < left ? result->chunksize : left;
-    most = bytes > 0 ? CHUNK_BYTES / bytes : CHUNK_BYTES;
+    chunk = chunk < most ? chunk : most;
+    if (pace > 0)
+        most = (double)chunk * pace > CHUNK_NS ? (size_t)(CHUNK_NS / pace) : chunk;
+    else
+        most = doublings < 32 ? (size_t)1 << doublings : chunk;
     chunk = chunk < most ? chunk : most;
     return chunk > 0 ? chunk : 1;
 }
 
-/* Whether this result should put another chunk into flight now. */
-static bool wants_more(const pp_pool *pool, const pp_result *result)
+static size_t chunk_of(const pp_result *result, double pace)
 {
+    size_t left = result->count - result->next;
+
+    if (is_guided(result))
+        return guided_chunk(result, pace);
+    return result->chunksize > 0 && result->chunksize < left ? result->chunksize : left;
+}
+
+/* Whether enough guided chunks are in flight, so that the next can wait for what they show. */
+static bool is_ahead(const pp_pool *pool, const pp_result *result, double pace)
+{
+    size_t workers = pool->heritage.workers;
+
+    if (!is_guided(result) || (!result->waits && pool->mode == PP_CALLBACKS_POLL))
+        return false; /* in the latter case it is not known when we are here again */
+    if (pace == 0)
+        return result->in_flight >= 8 * workers;
+    return result->in_flight >= 3 * workers &&
+           (double)(result->next - result->done) * pace >= AHEAD_NS * (double)workers;
+}
+
+/* ---- Feeding ---- */
+
+/* Whether this result should put another chunk into flight now. */
+static bool wants_more(const pp_pool *pool, const pp_result *result, double pace)
+{
+    if (is_ahead(pool, result, pace))
+        return false;
     return !result->items || result->block || result->staged < STAGED_BYTES ||
            result->in_flight < 2 * (size_t)pool->heritage.workers;
 }
@@ -86,9 +164,8 @@ static bool stage(pp_pool *pool, pp_result *result, struct ppi_slot_shm *slot, s
 }
 
 /* Submits the next chunk; false while there is no room. */
-static bool feed_chunk(pp_pool *pool, pp_result *result)
+static bool feed_chunk(pp_pool *pool, pp_result *result, size_t count)
 {
-    size_t count = chunk_of(result, pool->heritage.workers);
     uint64_t position = free_position(pool);
     struct ppi_flight *flight = &pool->flights[position % PPI_WINDOW];
     struct ppi_slot_shm *slot = ppi_queue_slot(pool->queue, position);
@@ -102,14 +179,21 @@ static bool feed_chunk(pp_pool *pool, pp_result *result)
     slot->run = (uint64_t)(uintptr_t)result->task->run;
     slot->stride = (uint32_t)result->task->args_size;
     slot->result_size = (uint32_t)result->task->result_size;
-    slot->result_kind = result->task->result_kind;
+    slot->result_kind = (uint8_t)result->task->result_kind;
+    slot->limit_ns = result->limits.time_ns;
+    slot->grace_ms = result->limits.grace_ms;
+    slot->retries = result->limits.retries;
+    slot->out = 0;
     flight->result = result;
+    flight->withdrawn = false;
     flight->position = position;
     flight->begin = result->next;
     flight->end = result->next + count;
     flight->left = count;
     result->next += count;
+    result->cut++;
     result->in_flight++;
+    result->newest = position;
     result->staged += flight->staged;
     pool->used++;
     pool->tail = position + 1;
@@ -133,10 +217,14 @@ static void give_up(pp_result *result)
 /* Submits of one result what there is room for; whether nothing of it is left. */
 static bool feed_result(pp_pool *pool, pp_result *result)
 {
+    double pace = is_guided(result) ? pace_of(result) : 0;
+
+    if (result->next == 0 && is_guided(result))
+        result->started_ns = ppi_now_ns();
     while (result->next < result->count) {
-        if (pool->used >= MOST_USED || !wants_more(pool, result))
+        if (pool->used >= MOST_USED || !wants_more(pool, result, pace))
             return false;
-        if (feed_chunk(pool, result))
+        if (feed_chunk(pool, result, chunk_of(result, pace)))
             continue;
         if (pool->used > 0)
             return false;

@@ -86,6 +86,15 @@ bool ppi_succeed(pp_result *result, size_t first, size_t count, const void *payl
     return true;
 }
 
+bool ppi_skip(pp_result *result, size_t first, size_t count)
+{
+    if (!result->cancelled || !mark(result, first, first + count))
+        return false;
+    for (size_t i = first; i < first + count; i++)
+        unmark(result, i); /* they are done, and end like the rest */
+    return true;
+}
+
 static bool grow_failures(pp_result *result)
 {
     size_t room = result->room_for_failures ? 2 * result->room_for_failures : 1;
@@ -107,6 +116,8 @@ bool ppi_fail(pp_result *result, const pp_error *error)
 
     if (!mark(result, error->index, error->index + 1))
         return false;
+    if (result->stop_on_error && !result->cancelled && !result->stopping.next)
+        ppi_list_append(&result->pool->stopping, &result->stopping);
     message = strdup(error->message);
     if (!message || !grow_failures(result)) {
         free(message);
@@ -146,6 +157,8 @@ void ppi_settle(pp_result *result)
 
     if (result->state != PPI_OPEN || result->done < result->count)
         return;
+    ppi_remember_pace(result);
+    ppi_drop_needless_rest(result);
     ppi_sort_failures(result);
     ppi_list_remove(&result->waiting);
     ppi_free_arguments(result);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Making a pool. */
 #include <errno.h>
+#include <math.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -49,6 +50,26 @@ int ppi_copy_options(void *copy, size_t size, const void *given)
         if (((const char *)given)[i] != 0)
             return -EINVAL;
     memcpy(copy, given, given_size < size ? given_size : size);
+    return 0;
+}
+
+#define LONGEST_GRACE_MS UINT32_MAX
+#define MOST_RETRIES 65535
+
+int ppi_make_limits(double time_limit, double grace, int retries, struct ppi_limits *limits)
+{
+    if (isnan(time_limit) || time_limit < 0 || isnan(grace) || grace < 0 || retries < 0 ||
+        retries > MOST_RETRIES)
+        return -EINVAL;
+    limits->time_ns = time_limit == 0 || time_limit > 1e9 ? 0
+                      : time_limit < 1e-9                 ? 1
+                                                          : (uint64_t)(time_limit * 1e9);
+    limits->grace_ms = LONGEST_GRACE_MS;
+    if (grace * 1e3 < LONGEST_GRACE_MS)
+        limits->grace_ms = (uint32_t)(grace * 1e3);
+    if (limits->grace_ms < grace * 1e3 && limits->grace_ms < LONGEST_GRACE_MS)
+        limits->grace_ms++; /* rounded up: a little grace is not none */
+    limits->retries = (uint16_t)retries;
     return 0;
 }
 
@@ -176,6 +197,7 @@ static pp_pool *allocate(const pp_pool_options *options, unsigned workers)
     ppi_list_init(&pool->results);
     ppi_list_init(&pool->backlog);
     ppi_list_init(&pool->due);
+    ppi_list_init(&pool->stopping);
     pool->queue = &pool->heritage.queue;
     pool->mode = options->callbacks;
     pool->heritage.workers = workers;

@@ -84,6 +84,7 @@ void ppi_result_destroy(pp_result *result)
 {
     ppi_list_remove(&result->all);
     ppi_list_remove(&result->waiting);
+    ppi_list_remove(&result->stopping);
     free_values(result);
     free_failures(result);
     if (result->outcomes != &result->one_outcome)
@@ -107,8 +108,29 @@ static size_t next_missing(const pp_result *result, size_t item)
     return item < result->count ? item : result->count;
 }
 
+void ppi_drop_needless_rest(pp_result *result)
+{
+    if (result->rest && next_missing(result, 0) == result->count) {
+        free(result->rest);
+        result->rest = NULL;
+    }
+}
+
+/* Of a map that stopped on an error: the first item that failed and was not just stopped. */
+static const pp_error *first_cause(pp_result *result)
+{
+    for (size_t i = 0; i < result->failed; i++)
+        if (result->failures[i].kind != PP_CANCELLED)
+            return &result->failures[i];
+    return NULL;
+}
+
 const pp_error *ppi_first_failure(pp_result *result)
 {
+    const pp_error *cause = result->stop_on_error ? first_cause(result) : NULL;
+
+    if (cause)
+        return cause;
     if (result->rest) {
         result->rest->index = next_missing(result, 0);
         if (result->failed == 0 || result->rest->index < result->failures[0].index)

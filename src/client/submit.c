@@ -22,6 +22,8 @@ struct order {
     void *out; /* of an order that waits */
     pp_callback *callback, *error_callback;
     void *user;
+    struct ppi_limits limits;
+    bool stop_on_error;
 };
 
 static int check_order(pp_pool *pool, const struct order *order)
@@ -94,7 +96,10 @@ static pp_result *make_result(pp_pool *pool, const struct order *order, int *err
     result->callback = order->callback;
     result->error_callback = order->error_callback;
     result->user = order->user;
+    result->limits = order->limits;
+    result->stop_on_error = order->stop_on_error;
     result->items = order->items;
+    result->waits = order->waits;
     return result;
 }
 
@@ -199,6 +204,9 @@ PPI_PUBLIC int pp_apply_with(pp_pool *pool, pp_call call, void *out,
         .task = call.task, .items = call.args, .count = 1, .waits = true, .out = out
     };
 
+    if (!error)
+        error = ppi_make_limits(options.time_limit, options.grace, options.retries,
+                                &order.limits);
     return error ? error : submit_and_wait(pool, &order, options.error);
 }
 
@@ -208,7 +216,9 @@ PPI_PUBLIC pp_result *pp_apply_async_with(pp_pool *pool, pp_call call,
     pp_async_options options;
     struct order order = { .task = call.task, .items = call.args, .count = 1 };
 
-    if (ppi_copy_options(&options, sizeof options, given) != 0) {
+    if (ppi_copy_options(&options, sizeof options, given) != 0 ||
+        ppi_make_limits(options.time_limit, options.grace, options.retries, &order.limits) !=
+            0) {
         errno = EINVAL;
         return NULL;
     }
@@ -229,10 +239,14 @@ PPI_PUBLIC int pp_map_with(pp_pool *pool, const pp_task *task, const void *items
                            .chunksize = (size_t)options.chunksize,
                            .is_map = true,
                            .waits = true,
-                           .out = out };
+                           .out = out,
+                           .stop_on_error = options.stop_on_error };
 
     if (!error && options.chunksize < 0)
         error = -EINVAL;
+    if (!error)
+        error = ppi_make_limits(options.time_limit, options.grace, options.retries,
+                                &order.limits);
     return error ? error : submit_and_wait(pool, &order, options.error);
 }
 
@@ -248,8 +262,12 @@ PPI_PUBLIC pp_result *pp_map_async_with(pp_pool *pool, const pp_task *task, cons
                            .is_map = true,
                            .callback = options.callback,
                            .error_callback = options.error_callback,
-                           .user = options.user };
+                           .user = options.user,
+                           .stop_on_error = options.stop_on_error };
 
+    if (!error)
+        error = ppi_make_limits(options.time_limit, options.grace, options.retries,
+                                &order.limits);
     if (error || options.chunksize < 0) {
         errno = EINVAL;
         return NULL;

@@ -25,6 +25,11 @@ static _Atomic uint64_t *resume_of(const struct ppi_queue *queue, uint64_t posit
     return &queue->control->resume[position % PPI_WINDOW];
 }
 
+static _Atomic uint32_t *attempt_of(const struct ppi_queue *queue, uint64_t position)
+{
+    return &queue->control->attempt[position % PPI_WINDOW];
+}
+
 void ppi_claimer_init(struct ppi_claimer *claimer, struct ppi_queue *queue, unsigned seat)
 {
     *claimer = (struct ppi_claimer){
@@ -45,7 +50,7 @@ void ppi_publish(struct ppi_queue *queue, uint64_t position)
  * One try to take what the word at a position offers.  The intent comes first: the
  * reap of a worker that dies right after the CAS must know where to look.
  */
-static bool take(struct ppi_claimer *claimer, uint64_t position, uint64_t *first)
+static bool take(struct ppi_claimer *claimer, uint64_t position, struct ppi_start *start)
 {
     struct ppi_queue *queue = claimer->queue;
     _Atomic uint64_t *word = word_of(queue, position);
@@ -58,9 +63,14 @@ static bool take(struct ppi_claimer *claimer, uint64_t position, uint64_t *first
     if (!atomic_compare_exchange_strong_explicit(word, &seen, mine, memory_order_seq_cst,
                                                  memory_order_relaxed))
         return false;
-    *first = STATE(seen) == PPI_REQUEUED
-                 ? atomic_load_explicit(resume_of(queue, position), memory_order_acquire)
-                 : ppi_queue_slot(queue, position)->begin;
+    start->position = position;
+    start->first = ppi_queue_slot(queue, position)->begin;
+    start->attempt = 1;
+    if (STATE(seen) == PPI_REQUEUED) {
+        start->first = atomic_load_explicit(resume_of(queue, position), memory_order_acquire);
+        start->attempt =
+            atomic_load_explicit(attempt_of(queue, position), memory_order_acquire);
+    }
     return true;
 }
 
@@ -72,21 +82,20 @@ static uint64_t position_of(uint64_t slot, uint64_t word)
 
 /* Looks at every word, whatever head says, for one of this state. */
 static bool take_any(struct ppi_claimer *claimer, enum ppi_claim_state state,
-                     uint64_t *position, uint64_t *first)
+                     struct ppi_start *start)
 {
     for (uint64_t slot = 0; slot < PPI_WINDOW; slot++) {
         uint64_t word = atomic_load_explicit(&claimer->queue->claims->words[slot],
                                              memory_order_relaxed);
 
-        *position = position_of(slot, word);
-        if (STATE(word) == state && take(claimer, *position, first))
+        if (STATE(word) == state && take(claimer, position_of(slot, word), start))
             return true;
     }
     return false;
 }
 
 /* Takes the first task from head on. */
-static bool take_next(struct ppi_claimer *claimer, uint64_t *position, uint64_t *first)
+static bool take_next(struct ppi_claimer *claimer, struct ppi_start *start)
 {
     struct ppi_claims_shm *claims = claimer->queue->claims;
     uint64_t head = atomic_load_explicit(&claims->head, memory_order_acquire);
@@ -95,14 +104,12 @@ static bool take_next(struct ppi_claimer *claimer, uint64_t *position, uint64_t 
     bool taken = false;
 
     if (head > tail || tail - head > 2 * PPI_WINDOW) { /* nonsense, or very late */
-        if (take_any(claimer, PPI_QUEUED, position, first))
+        if (take_any(claimer, PPI_QUEUED, start))
             return true;
         next = tail;
     }
-    while (next < tail && !taken) {
-        *position = next++;
-        taken = take(claimer, *position, first);
-    }
+    while (next < tail && !taken)
+        taken = take(claimer, next++, start);
     if (next != head) /* helps others; that it fails does no harm */
         atomic_compare_exchange_strong_explicit(&claims->head, &head, next,
                                                 memory_order_acq_rel, memory_order_relaxed);
@@ -111,8 +118,8 @@ static bool take_next(struct ppi_claimer *claimer, uint64_t *position, uint64_t 
 
 /* Takes a task of this state, wherever it is, if the count of them has moved. */
 static bool take_counted(struct ppi_claimer *claimer, const _Atomic uint64_t *count,
-                         uint64_t *seen, enum ppi_claim_state state, uint64_t *position,
-                         uint64_t *first)
+                         uint64_t *seen, enum ppi_claim_state state,
+                         struct ppi_start *start)
 {
     /* Pairs with the releases of ppi_requeue() and ppi_audit(): the words are there
        when the count is. */
@@ -120,22 +127,21 @@ static bool take_counted(struct ppi_claimer *claimer, const _Atomic uint64_t *co
 
     if (now == *seen)
         return false;
-    if (take_any(claimer, state, position, first))
+    if (take_any(claimer, state, start))
         return true;
     *seen = now;
     return false;
 }
 
-bool ppi_claim(struct ppi_claimer *claimer, uint64_t *position, uint64_t *first)
+bool ppi_claim(struct ppi_claimer *claimer, struct ppi_start *start)
 {
     const struct ppi_queue *queue = claimer->queue;
 
     /* What was handed back is older than what comes from head on. */
     return take_counted(claimer, &queue->control->requeues, &claimer->requeues, PPI_REQUEUED,
-                        position, first) ||
-           take_counted(claimer, &queue->shm->audits, &claimer->audits, PPI_QUEUED, position,
-                        first) ||
-           take_next(claimer, position, first);
+                        start) ||
+           take_counted(claimer, &queue->shm->audits, &claimer->audits, PPI_QUEUED, start) ||
+           take_next(claimer, start);
 }
 
 bool ppi_claimable(const struct ppi_claimer *claimer)
@@ -162,16 +168,56 @@ bool ppi_claimed_by(const struct ppi_queue *queue, uint64_t position, unsigned s
            ppi_claim_word(position, PPI_CLAIMED, seat);
 }
 
-bool ppi_requeue(struct ppi_queue *queue, uint64_t position, unsigned seat, uint64_t item)
+bool ppi_requeue(struct ppi_queue *queue, uint64_t position, unsigned seat, uint64_t item,
+                 uint32_t attempt)
 {
     uint64_t mine = ppi_claim_word(position, PPI_CLAIMED, seat);
 
     if (!ppi_claimed_by(queue, position, seat))
         return false;
     atomic_store_explicit(resume_of(queue, position), item, memory_order_release);
+    atomic_store_explicit(attempt_of(queue, position), attempt, memory_order_release);
     if (!atomic_compare_exchange_strong(word_of(queue, position), &mine,
                                         ppi_claim_word(position, PPI_REQUEUED, 0)))
         return false;
     atomic_fetch_add_explicit(&queue->control->requeues, 1, memory_order_release);
     return true;
+}
+
+/* ---- Cancelling ---- */
+
+static uint64_t cancel_word(uint64_t position, enum ppi_cancelled how)
+{
+    return (position + 1) << 2 | how;
+}
+
+bool ppi_withdraw(struct ppi_queue *queue, uint64_t position)
+{
+    _Atomic uint64_t *word = word_of(queue, position);
+    uint64_t seen = atomic_load_explicit(word, memory_order_acquire);
+
+    /* Only QUEUED can become another state meanwhile that may be withdrawn. */
+    while (is_open(position, seen))
+        if (atomic_compare_exchange_weak(word, &seen,
+                                         ppi_claim_word(position, PPI_WITHDRAWN, 0)))
+            return true;
+    return false;
+}
+
+void ppi_set_cancelled(struct ppi_queue *queue, uint64_t position, enum ppi_cancelled how)
+{
+    atomic_store(&queue->shm->cancels[position % PPI_WINDOW], cancel_word(position, how));
+    /* Partners: the fences in ppi_run_task() and in the supervisor's look. */
+    atomic_thread_fence(memory_order_seq_cst);
+}
+
+enum ppi_cancelled ppi_cancelled(const struct ppi_queue *queue, uint64_t position)
+{
+    uint64_t word = atomic_load_explicit(&queue->shm->cancels[position % PPI_WINDOW],
+                                         memory_order_acquire);
+
+    for (enum ppi_cancelled how = PPI_SOON; how <= PPI_NOW; how++)
+        if (word == cancel_word(position, how))
+            return how;
+    return PPI_GOES_ON;
 }

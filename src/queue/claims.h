@@ -13,6 +13,7 @@
  *               at control.resume[slot]
  *     CLAIMED   by the worker of this seat, and so it stays when the task is over:
  *               only the client knows, and uses the slot again for a later position
+ *     WITHDRAWN by the client, which has cancelled it before anyone had claimed it
  *
  * A worker walks the positions from head to tail and takes the first that it can
  * by one CAS, which says at once that it is taken and by whom: a death between the
@@ -38,7 +39,7 @@
 
 #include "queue/queue.h"
 
-enum ppi_claim_state { PPI_FREE, PPI_QUEUED, PPI_REQUEUED, PPI_CLAIMED };
+enum ppi_claim_state { PPI_FREE, PPI_QUEUED, PPI_REQUEUED, PPI_CLAIMED, PPI_WITHDRAWN };
 
 /* A claim word: generation << 32 | state << 16 | seat. */
 uint64_t ppi_claim_word(uint64_t position, enum ppi_claim_state state, unsigned seat);
@@ -52,15 +53,20 @@ struct ppi_claimer {
     uint64_t audits;   /* count up to which no QUEUED task is left below head */
 };
 
+/* Where a claimed task begins. */
+struct ppi_start {
+    uint64_t position;
+    uint64_t first;   /* item */
+    uint32_t attempt; /* at this item, from 1 on */
+};
+
 void ppi_claimer_init(struct ppi_claimer *claimer, struct ppi_queue *queue, unsigned seat);
 
 /* Client: makes the task in a filled slot claimable.  Positions only ever grow. */
 void ppi_publish(struct ppi_queue *queue, uint64_t position);
 
-/*
- * Worker: takes a task, if there is one.  *first is the item that it begins at.
- */
-bool ppi_claim(struct ppi_claimer *claimer, uint64_t *position, uint64_t *first);
+/* Worker: takes a task, if there is one. */
+bool ppi_claim(struct ppi_claimer *claimer, struct ppi_start *start);
 
 /* Worker: whether ppi_claim() would find something now. */
 bool ppi_claimable(const struct ppi_claimer *claimer);
@@ -70,8 +76,35 @@ bool ppi_claimed_by(const struct ppi_queue *queue, uint64_t position, unsigned s
 
 /*
  * Supervisor: hands back a task that the dead worker of this seat had claimed; it
- * goes on at item.  False if it had not.
+ * goes on at item, with this attempt at it.  False if it had not.
  */
-bool ppi_requeue(struct ppi_queue *queue, uint64_t position, unsigned seat, uint64_t item);
+bool ppi_requeue(struct ppi_queue *queue, uint64_t position, unsigned seat, uint64_t item,
+                 uint32_t attempt);
+
+/* ---- Cancelling ---- */
+
+enum ppi_cancelled {
+    PPI_GOES_ON,
+    PPI_SOON, /* no more items of this task are begun */
+    PPI_NOW,  /* and the one that is running is stopped */
+};
+
+/*
+ * Client: takes a task back that nobody has claimed yet; false if somebody has.  What
+ * the supervisor had recorded of it is there to be taken in.
+ */
+bool ppi_withdraw(struct ppi_queue *queue, uint64_t position);
+
+/* Client: asks whoever has claimed the task to end it, or will after a death. */
+void ppi_set_cancelled(struct ppi_queue *queue, uint64_t position, enum ppi_cancelled how);
+
+/* Worker, supervisor: whether a task is cancelled.  Their fence goes before. */
+enum ppi_cancelled ppi_cancelled(const struct ppi_queue *queue, uint64_t position);
+
+/* The same at low cost, for a look between two items. */
+static inline bool ppi_is_cancelled(const _Atomic uint64_t *cancel, uint64_t position)
+{
+    return atomic_load_explicit(cancel, memory_order_relaxed) >> 2 == position + 1;
+}
 
 #endif

@@ -59,9 +59,13 @@ struct ppi_slot_shm {
     uint64_t begin, end;  /* items of the result; [0, 1) for a single call */
     uint64_t run;         /* the task's function, an address */
     uint64_t args;        /* offset in the segment of the first item's arguments */
+    uint64_t out;         /* offset of item 0's place in the user's memory; 0: the outbox */
+    uint64_t limit_ns;    /* that an item may run; 0: no limit */
     uint32_t stride;      /* bytes from one item's arguments to the next's */
     uint32_t result_size; /* per item; 0: nothing is handed back */
-    uint32_t result_kind; /* PP_VALUE_, PP_STRING_ or PP_BYTES_ */
+    uint32_t grace_ms;    /* from SIGTERM to SIGKILL when it is stopped */
+    uint16_t retries;     /* of an item whose worker crashed */
+    uint8_t result_kind;  /* PP_VALUE_, PP_STRING_ or PP_BYTES_ */
     _Alignas(PPI_LINE) unsigned char inline_args[PPI_INLINE_ARGS];
 };
 static_assert(sizeof(struct ppi_slot_shm) == 128, "two lines");
@@ -107,6 +111,11 @@ enum ppi_command {
  *                                                  poke or the bell
  *   audits   client's audit   worker's claim,      release / acquire: the      pool ends
  *                             sleep                words are mended before
+ *   cancels  client's cancel  worker before and    seq_cst, then a poke; the   pool ends
+ *   [s]                       in a task,           worker fences after runs:
+ *                             supervisor's look    one of both sees it
+ *
+ * A cancel word is 0 or what ppi_cancel_word() makes of the position that it means.
  */
 struct ppi_queue_shm {
     uint64_t magic;
@@ -117,6 +126,7 @@ struct ppi_queue_shm {
     _Atomic uint64_t audits;
     struct ppi_ack_shm acks[PPI_MAX_SEATS];
     struct ppi_slot_shm slots[PPI_WINDOW];
+    _Atomic uint64_t cancels[PPI_WINDOW];
 };
 
 /*
@@ -164,8 +174,12 @@ enum ppi_outcome {
     PPI_RAISE,   /* payload: the message */
     PPI_NO_ROOM, /* the result is larger than memory; payload_size says how large */
     PPI_CRASH,   /* the supervisor's: code is the wait status, seat the dead one's */
+    PPI_TIMEOUT, /* the supervisor's: the item was stopped at its time limit */
+    PPI_CANCEL,  /* of all items [first, first + count) */
     PPI_DEATH,   /* the supervisor's, no outcome: this seat's worker is dead; position is
-                    its incarnation, first the tail of its records, payload its pid */
+                    its incarnation, first the tail of its records, payload its pid;
+                    payload_size the task that it was at, if it was at one, of which
+                    items below count have records */
 };
 
 enum {
@@ -224,6 +238,11 @@ enum ppi_seat_state {
  *   outbox_at    reap only               before runs                    where results of
  *                                                                       [run_first, item) are
  *   run_first    reap only               before item moves              see outbox_at
+ *   survived     supervisor's look       release, after a call of the   meaningless
+ *                                        kernel: the signal has been
+ *   started      supervisor's look       release, fence, then looks at  meaningless
+ *                                        control.looks_at; 0 before item
+ *                                        moves on
  *
  * The reap reads after waitid() has said that the worker is dead: all that it
  * stored is there, in its program order, so compiler order is all that the last
@@ -241,6 +260,8 @@ struct ppi_seat_shm {
     _Atomic uint64_t item;
     _Atomic uint64_t run_first;
     _Atomic uint64_t outbox_at;
+    _Atomic uint64_t started; /* when the running item was, if it has a time limit; or 0 */
+    _Atomic uint32_t survived; /* the stop word whose SIGTERM it has outlived */
 
     _Alignas(PPI_LINE) struct ppi_record_shm records[PPI_RECORDS];
     char message[PPI_MESSAGE_SIZE];
@@ -258,12 +279,20 @@ enum ppi_pool_state {
 
 enum ppi_control_seat_state { PPI_EMPTY, PPI_LIVE, PPI_DEAD };
 
+/* The low bits of a stop word; the others count, so that each stop has words of its own. */
+enum {
+    PPI_STOP_OFF,
+    PPI_STOP_MAYBE, /* its task may be about to be stopped: begin nothing else */
+    PPI_STOP_TERM,  /* SIGTERM was sent: say when that is survived, and begin nothing else */
+    PPI_STOP_BITS,
+};
+
 /* What the supervisor says of a seat. */
 struct ppi_control_seat_shm {
     _Atomic uint32_t state;
     _Atomic uint32_t incarnation;
     _Atomic int32_t pid;
-    _Atomic uint32_t stop; /* reserved for time limits and cancel */
+    _Atomic uint32_t stop;
 };
 
 /*
@@ -278,7 +307,12 @@ struct ppi_control_seat_shm {
  *   requeues     worker's claim, sleep   release / acquire: resume and    -
  *                                        the word are set before
  *   resume[s]    the claimer of a        before the word's CAS to         -
- *                REQUEUED word           REQUEUED (acq_rel)
+ *   attempt[s]   REQUEUED word           REQUEUED (acq_rel)
+ *   looks_at     worker, after started   stored, fence, then looks at     pool ends
+ *                was set                 the seats' started
+ *   stop of a    its worker, before it   seq_cst, fence, then looks at    pool ends
+ *   seat         begins anything; futex  what it runs: either it sees
+ *                                        the flag, or is seen to go on
  *   seats[w]     client, worker w        incarnation before state         pool ends
  *   failure…     client                  before state                     -
  */
@@ -291,8 +325,10 @@ struct ppi_control_shm {
     char failure[PPI_MESSAGE_SIZE];
     _Alignas(PPI_LINE) _Atomic uint64_t tail;
     _Alignas(PPI_LINE) _Atomic uint64_t requeues;
+    _Alignas(PPI_LINE) _Atomic uint64_t looks_at; /* when it looks at time limits next */
     struct ppi_control_seat_shm seats[PPI_MAX_SEATS];
     _Atomic uint64_t resume[PPI_WINDOW];
+    _Atomic uint32_t attempt[PPI_WINDOW]; /* of the item at resume; from 1 on */
     struct ppi_record_shm records[4 * PPI_MAX_SEATS];
 };
 

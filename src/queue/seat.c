@@ -18,6 +18,8 @@ void ppi_seat_init(struct ppi_seat *seat, struct ppi_queue *queue, unsigned inde
     seat->taken = seat->tail = seat->pressed = atomic_load_explicit(&seat->ack->taken, memory_order_acquire);
     ppi_outbox_init(&seat->outbox, ppi_queue_outbox(queue, index), queue->outbox_size);
     atomic_store_explicit(&seat->shm->wants_room, 0, memory_order_relaxed);
+    atomic_store_explicit(&seat->shm->started, 0, memory_order_relaxed);
+    atomic_store_explicit(&seat->shm->survived, 0, memory_order_relaxed);
     atomic_store_explicit(&seat->shm->state, PPI_SEAT_STARTING, memory_order_relaxed);
     atomic_store_explicit(&seat->shm->tail, seat->tail, memory_order_relaxed);
     atomic_store_explicit(&seat->shm->intent, PPI_NO_POSITION, memory_order_relaxed);

@@ -23,7 +23,7 @@ struct remains {
     bool seated; /* the worker came as far as making the seat its own */
     uint64_t position;
     uint64_t committed; /* items below have a record of the worker's */
-    uint64_t done;      /* items below are done; their results lie in the outbox */
+    uint64_t done;      /* items below are done, or have a record */
 };
 
 static uint64_t load(const _Atomic uint64_t *field)
@@ -50,16 +50,18 @@ static uint64_t first_of(const struct ppi_supervisor *supervisor, const struct r
                : remains->slot->begin;
 }
 
-/* The worker's last record, if it is about this task; whether it ends it. */
-static bool last_commit(const struct remains *remains, uint64_t *committed)
+bool ppi_has_ended(const struct ppi_supervisor *supervisor, unsigned seat, uint64_t position,
+                   uint64_t *committed)
 {
-    uint64_t tail = load(&remains->shm->tail);
-    const struct ppi_record_shm *last = &remains->shm->records[(tail - 1) % PPI_RECORDS];
+    const struct ppi_seat_shm *shm = ppi_queue_seat(&supervisor->queue, seat);
+    const struct ppi_slot_shm *slot = ppi_queue_slot(&supervisor->queue, position);
+    uint64_t tail = load(&shm->tail);
+    const struct ppi_record_shm *last = &shm->records[(tail - 1) % PPI_RECORDS];
 
-    if (tail == 0 || last->position != remains->position)
+    if (tail == 0 || last->position != position)
         return false;
-    if (last->first >= *committed && last->first < remains->slot->end &&
-        last->count <= remains->slot->end - last->first)
+    if (last->first >= *committed && last->first < slot->end &&
+        last->count <= slot->end - last->first)
         *committed = last->first + last->count;
     return (last->flags & PPI_LAST) != 0;
 }
@@ -79,7 +81,7 @@ static bool find_task(const struct ppi_supervisor *supervisor, struct remains *r
         return false;
     remains->slot = ppi_queue_slot(queue, remains->position);
     remains->committed = first_of(supervisor, remains);
-    if (last_commit(remains, &remains->committed))
+    if (ppi_has_ended(supervisor, remains->seat, remains->position, &remains->committed))
         return false;
     remains->done = remains->committed;
     item = load(&remains->shm->item);
@@ -119,52 +121,102 @@ static void record_done(struct ppi_supervisor *supervisor, struct remains *remai
     post(supervisor, &record);
 }
 
-/* The item that was running ends as crashed. */
-static void record_crash(struct ppi_supervisor *supervisor, const struct remains *remains)
+/* The next count items, of which the first was running, end like this. */
+static void record_end(struct ppi_supervisor *supervisor, struct remains *remains,
+                       enum ppi_outcome outcome, uint64_t count)
 {
     struct ppi_record_shm record = {
         .position = remains->position,
         .first = remains->done,
-        .count = 1,
+        .count = count,
         .payload = (uint64_t)remains->pid,
         .code = remains->status,
         .seat = (uint16_t)remains->seat,
-        .outcome = PPI_CRASH,
-        .flags = remains->done + 1 == remains->slot->end ? PPI_LAST : 0,
+        .outcome = (uint8_t)outcome,
+        .flags = remains->done + count == remains->slot->end ? PPI_LAST : 0,
     };
 
     post(supervisor, &record);
+    remains->done += count;
 }
 
-static void hand_back(struct ppi_supervisor *supervisor, const struct remains *remains,
-                      uint64_t item)
+/* Which attempt at an item the dead worker's was. */
+static uint32_t attempt_at(const struct ppi_supervisor *supervisor,
+                           const struct remains *remains, uint64_t item)
 {
+    const struct ppi_control_shm *control = supervisor->queue.control;
+    uint64_t slot = remains->position % PPI_WINDOW;
+
+    return supervisor->resumed[slot] == remains->position && load(&control->resume[slot]) == item
+               ? atomic_load_explicit(&control->attempt[slot], memory_order_relaxed)
+               : 1;
+}
+
+/* Others go on at what is not done, if there is anything. */
+static void hand_back(struct ppi_supervisor *supervisor, const struct remains *remains,
+                      uint32_t attempt)
+{
+    if (remains->done == remains->slot->end)
+        return;
+    ppi_requeue(&supervisor->queue, remains->position, remains->seat, remains->done, attempt);
     supervisor->resumed[remains->position % PPI_WINDOW] = remains->position;
-    ppi_requeue(&supervisor->queue, remains->position, remains->seat, item);
+}
+
+/* Whether the worker had begun what it had claimed, and not left it in good order. */
+static bool had_begun(const struct ppi_supervisor *supervisor, const struct remains *remains)
+{
+    const struct ppi_stop *stop = &supervisor->places[remains->seat].stop;
+    bool retired = atomic_load_explicit(&remains->shm->state, memory_order_acquire) ==
+                   PPI_SEAT_RETIRED;
+
+    if (load(&remains->shm->runs) != remains->position || (retired && remains->status == 0))
+        return false;
+    /* While another task is being stopped it waits at the flag with this one in hand. */
+    return stop->reason == PPI_STOP_NONE || stop->position == remains->position;
+}
+
+/* The worker died in an item: was stopped there, or crashed.  Whether that cost it. */
+static bool end_item(struct ppi_supervisor *supervisor, struct remains *remains)
+{
+    const struct ppi_stop *stop = &supervisor->places[remains->seat].stop;
+    uint32_t attempt = attempt_at(supervisor, remains, remains->done);
+
+    if (stop->reason == PPI_STOP_CANCEL) {
+        record_end(supervisor, remains, PPI_CANCEL, remains->slot->end - remains->done);
+        return true;
+    }
+    if (stop->reason == PPI_STOP_LIMIT && remains->done > stop->item) {
+        hand_back(supervisor, remains, 1); /* it waited between this item and the next */
+        return false;
+    }
+    if (stop->reason == PPI_STOP_LIMIT) {
+        record_end(supervisor, remains, PPI_TIMEOUT, 1);
+    } else if (attempt <= remains->slot->retries) {
+        hand_back(supervisor, remains, attempt + 1); /* if it is cancelled, to find that */
+        return true;
+    } else {
+        record_end(supervisor, remains, PPI_CRASH, 1);
+    }
+    hand_back(supervisor, remains, 1);
+    return true;
 }
 
 /* Ends or hands back what the worker had claimed; whether that cost an item. */
 static bool settle(struct ppi_supervisor *supervisor, struct remains *remains)
 {
-    bool retired = atomic_load_explicit(&remains->shm->state, memory_order_acquire) ==
-                   PPI_SEAT_RETIRED;
-    uint64_t end;
-
-    if (!find_task(supervisor, remains))
+    if (!find_task(supervisor, remains)) {
+        remains->position = PPI_NO_POSITION;
         return false;
-    end = remains->slot->end;
-    if (load(&remains->shm->runs) != remains->position || (retired && remains->status == 0)) {
-        /* Not begun, or left in good order: nothing was lost. */
-        hand_back(supervisor, remains, remains->committed);
+    }
+    if (!had_begun(supervisor, remains)) { /* nothing was lost */
+        remains->done = remains->committed;
+        hand_back(supervisor, remains, attempt_at(supervisor, remains, remains->done));
         return false;
     }
     record_done(supervisor, remains);
-    if (remains->done == end || supervisor->killing)
+    if (remains->done == remains->slot->end || supervisor->killing)
         return false; /* in the latter case the client says how what is left has ended */
-    record_crash(supervisor, remains);
-    if (remains->done + 1 < end)
-        hand_back(supervisor, remains, remains->done + 1);
-    return true;
+    return end_item(supervisor, remains);
 }
 
 bool ppi_seated(const struct ppi_supervisor *supervisor, unsigned seat)
@@ -181,6 +233,8 @@ static void record_death(struct ppi_supervisor *supervisor, const struct remains
         .position = supervisor->places[remains->seat].incarnation,
         .first = load(remains->seated ? &remains->shm->tail
                                       : &supervisor->queue.shm->acks[remains->seat].taken),
+        .count = remains->done,
+        .payload_size = remains->position,
         .payload = (uint64_t)remains->pid,
         .code = remains->status,
         .seat = (uint16_t)remains->seat,
@@ -200,9 +254,11 @@ bool ppi_reap_worker(struct ppi_supervisor *supervisor, unsigned seat, int statu
         .pid = place->pid,
         .shm = ppi_queue_seat(&supervisor->queue, seat),
         .seated = ppi_seated(supervisor, seat),
+        .position = PPI_NO_POSITION,
     };
     bool cost = settle(supervisor, &remains);
 
+    ppi_forget_stop(supervisor, seat);
     record_death(supervisor, &remains);
     place->pid = 0;
     supervisor->alive--;

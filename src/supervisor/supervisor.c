@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The supervisor: a process of one thread that sleeps until a worker dies, the
- * client dies or the client pokes it.
+ * client dies, a time limit ends, or client or worker poke it.
  *
  * It takes no lock, runs no code of the user's and believes nothing that workers
  * write.  It ends when it has ended all that descends from it.
@@ -266,7 +266,8 @@ static void sleep_until_news(struct ppi_supervisor *supervisor)
         { .fd = supervisor->heritage->client, .events = POLLIN },
         { .fd = supervisor->heritage->poke, .events = POLLIN },
     };
-    uint64_t now = ppi_now_ns(), until = supervisor->retry_at_ns;
+    uint64_t retry = supervisor->retry_at_ns, look = supervisor->look_at_ns;
+    uint64_t now = ppi_now_ns(), until = retry < look ? retry : look;
     struct timespec left = ppi_timespec(until > now ? until - now : 0);
     sigset_t none;
 
@@ -303,7 +304,7 @@ _Noreturn void ppi_supervisor_run(const struct ppi_heritage *heritage)
     supervisor.heritage = heritage;
     supervisor.queue = heritage->queue;
     supervisor.wanted = heritage->workers;
-    supervisor.retry_at_ns = PPI_NEVER;
+    supervisor.retry_at_ns = supervisor.look_at_ns = PPI_NEVER;
     supervisor.backoff_ns = FIRST_BACKOFF_NS;
     for (uint64_t slot = 0; slot < PPI_WINDOW; slot++)
         supervisor.resumed[slot] = PPI_NO_POSITION;
@@ -311,12 +312,14 @@ _Noreturn void ppi_supervisor_run(const struct ppi_heritage *heritage)
     announce_life(&supervisor);
     if (ppi_segment_confine_supervisor(&supervisor.queue.segment) != 0)
         give_up(&supervisor, 0, -ENOMEM, "cannot protect the shared memory");
+    ppi_look_at_tasks(&supervisor); /* says that nothing is waited for */
     fill_up(&supervisor);
     set_state(&supervisor, PPI_POOL_RUNNING);
     for (;;) {
         sleep_until_news(&supervisor);
         reap_all(&supervisor);
         kill_condemned(&supervisor);
+        ppi_look_at_tasks(&supervisor);
         obey(&supervisor);
         if (!supervisor.ending)
             fill_up(&supervisor);

@@ -9,11 +9,23 @@
 #include "queue/heritage.h"
 #include "supervisor/limit.h"
 
+/* A worker is being stopped: why, in what, and how far that has come. */
+enum ppi_reason { PPI_STOP_NONE, PPI_STOP_LIMIT, PPI_STOP_CANCEL };
+
+struct ppi_stop {
+    enum ppi_reason reason;
+    uint64_t position;
+    uint64_t item, started; /* PPI_STOP_LIMIT: nothing but this item is meant */
+    uint32_t word;          /* the stop word when SIGTERM was sent */
+    uint64_t kill_at_ns;    /* the end of the grace period; PPI_NEVER: it is killed */
+};
+
 /* A seat as the supervisor knows it; private to it. */
 struct ppi_place {
     pid_t pid; /* of the living worker, or 0 */
     uint32_t incarnation;
     bool used; /* until the client has released this incarnation */
+    struct ppi_stop stop;
 };
 
 struct ppi_supervisor {
@@ -29,6 +41,7 @@ struct ppi_supervisor {
     uint64_t retry_at_ns; /* when forking failed; PPI_NEVER otherwise */
     uint64_t backoff_ns;
     uint64_t none_since_ns; /* since when there is no worker, for want of a fork */
+    uint64_t look_at_ns;    /* when a time limit or a grace period ends next; or PPI_NEVER */
 };
 
 /* ---- spawn.c: from nothing to a worker ---- */
@@ -47,6 +60,18 @@ bool ppi_reap_worker(struct ppi_supervisor *supervisor, unsigned seat, int statu
 
 /* Whether the worker came as far as making its seat its own. */
 bool ppi_seated(const struct ppi_supervisor *supervisor, unsigned seat);
+
+/* Whether the worker's last record ends this position; committed moves up to its end. */
+bool ppi_has_ended(const struct ppi_supervisor *supervisor, unsigned seat, uint64_t position,
+                   uint64_t *committed);
+
+/* ---- stop.c: time limits and cancel ---- */
+
+/* Looks at what runs: stops what is to be stopped, and says in look_at_ns when to look again. */
+void ppi_look_at_tasks(struct ppi_supervisor *supervisor);
+
+/* The worker is dead: so is what its stop meant. */
+void ppi_forget_stop(struct ppi_supervisor *supervisor, unsigned seat);
 
 /* The seat of a process, or -1. */
 int ppi_find_seat(const struct ppi_supervisor *supervisor, pid_t pid);

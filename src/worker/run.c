@@ -31,6 +31,43 @@ static void note_item(struct ppi_worker *worker, uint64_t item)
     note(&worker->seat.shm->item, item);
 }
 
+static bool is_limited(const struct ppi_worker *worker)
+{
+    return worker->slot->limit_ns > 0;
+}
+
+/* Calls the task's function for the current item. */
+static void call(struct ppi_worker *worker, const void *arguments, void *value)
+{
+    void (*run)(const void *, void *) = (void (*)(const void *, void *))worker->slot->run;
+
+    if (!is_limited(worker)) {
+        run(arguments, value);
+        return;
+    }
+    ppi_begin_limit(worker);
+    run(arguments, value);
+    ppi_end_limit(worker);
+}
+
+/* The current item is over. */
+static void go_on(struct ppi_worker *worker)
+{
+    worker->item++;
+    if (!is_limited(worker)) {
+        note(&worker->seat.shm->item, worker->item);
+        return;
+    }
+    atomic_store_explicit(&worker->seat.shm->item, worker->item, memory_order_release);
+    atomic_thread_fence(memory_order_seq_cst); /* partner: begin_stop() */
+    ppi_wait_while_stopped(worker);
+}
+
+static bool is_cancelled(const struct ppi_worker *worker)
+{
+    return ppi_is_cancelled(worker->cancel, worker->position);
+}
+
 static const void *arguments_of(const struct ppi_worker *worker, uint64_t item)
 {
     return worker->seat.queue->segment.base + worker->slot->args +
@@ -87,7 +124,7 @@ static void commit_no_room(struct ppi_worker *worker, uint64_t size)
     struct ppi_record_shm record = { .outcome = PPI_NO_ROOM };
 
     commit(worker, &record, worker->item, 1, &size, sizeof size);
-    note_item(worker, worker->item + 1);
+    go_on(worker);
 }
 
 /* Calls the function for a string or bytes and commits that. */
@@ -102,7 +139,7 @@ static void run_variable(struct ppi_worker *worker)
     const void *data;
     size_t size;
 
-    ((void (*)(const void *, void *))slot->run)(arguments_of(worker, worker->item), &value);
+    call(worker, arguments_of(worker, worker->item), &value);
     if (slot->result_kind == PP_STRING_) {
         data = value.string;
         size = data ? strlen(data) + 1 : 0;
@@ -117,7 +154,7 @@ static void run_variable(struct ppi_worker *worker)
         return;
     }
     commit(worker, &record, worker->item, 1, data, size);
-    note_item(worker, worker->item + 1);
+    go_on(worker);
 }
 
 /* Makes room for the results of the items that come next. */
@@ -164,35 +201,59 @@ static void run_inline(struct ppi_worker *worker)
     const struct ppi_slot_shm *slot = worker->slot;
     struct ppi_record_shm record = { .outcome = PPI_OK };
 
-    ((void (*)(const void *, void *))slot->run)(arguments_of(worker, worker->item),
-                                                worker->value);
+    call(worker, arguments_of(worker, worker->item), worker->value);
     commit(worker, &record, worker->item, 1, worker->value, slot->result_size);
-    note_item(worker, worker->item + 1);
-    worker->run_first = worker->item;
+    worker->run_first = worker->item + 1;
+    go_on(worker);
+}
+
+/* The items of a run, one after the other; with nothing more to do for each than it must. */
+static void run_items(struct ppi_worker *worker, const char *arguments, char *out)
+{
+    const struct ppi_slot_shm *slot = worker->slot;
+    void (*const run)(const void *, void *) = (void (*)(const void *, void *))slot->run;
+    const _Atomic uint64_t *cancel = worker->cancel;
+    const uint64_t end = worker->run_end, position = worker->position;
+    const size_t stride = slot->stride, size = slot->result_size;
+
+    for (uint64_t item = worker->item; item < end && !ppi_is_cancelled(cancel, position);) {
+        run(arguments, out);
+        note_item(worker, ++item);
+        arguments += stride;
+        out += size;
+    }
+}
+
+/* The same with a time limit for each. */
+static void run_limited_items(struct ppi_worker *worker, const char *arguments, char *out)
+{
+    while (worker->item < worker->run_end && !is_cancelled(worker)) {
+        call(worker, arguments, out);
+        go_on(worker);
+        arguments += worker->slot->stride;
+        out += worker->slot->result_size;
+    }
 }
 
 static void run_fixed(struct ppi_worker *worker)
 {
-    const struct ppi_slot_shm *slot = worker->slot;
-    void (*run)(const void *, void *) = (void (*)(const void *, void *))slot->run;
-    const char *arguments;
     char nothing[sizeof(void *)]; /* what a void function "returns" */
+    const char *arguments = arguments_of(worker, worker->item);
     char *out;
 
     if (!begin_run(worker)) {
-        commit_no_room(worker, slot->result_size);
+        commit_no_room(worker, worker->slot->result_size);
         return;
     }
-    if (worker->out == (char *)worker->value) {
+    out = worker->out ? worker->out : nothing;
+    if (out == (char *)worker->value) {
         run_inline(worker);
         return;
     }
-    arguments = arguments_of(worker, worker->item);
-    for (out = worker->out ? worker->out : nothing; worker->item < worker->run_end;
-         out += slot->result_size, arguments += slot->stride) {
-        run(arguments, out);
-        note_item(worker, worker->item + 1);
-    }
+    if (is_limited(worker))
+        run_limited_items(worker, arguments, out);
+    else
+        run_items(worker, arguments, out);
     commit_run(worker);
 }
 
@@ -203,6 +264,7 @@ static void commit_raise(struct ppi_worker *worker)
     size_t size = strlen(worker->message) + 1;
     const void *message;
 
+    ppi_end_limit(worker);
     if (worker->slot->result_kind == PP_VALUE_)
         commit_run(worker);
     message = in_outbox(worker, worker->message, size);
@@ -212,32 +274,59 @@ static void commit_raise(struct ppi_worker *worker)
         size = PPI_INLINE_VALUE;
     }
     commit(worker, &record, worker->item, 1, message, size);
-    note_item(worker, worker->item + 1);
-    worker->run_first = worker->item;
+    worker->run_first = worker->item + 1;
+    go_on(worker);
 }
 
-void ppi_run_task(struct ppi_worker *worker, uint64_t position, uint64_t first)
+/* The task was cancelled: what is left of it is not run. */
+static void commit_cancel(struct ppi_worker *worker)
+{
+    struct ppi_record_shm record = { .outcome = PPI_CANCEL };
+    uint64_t end = worker->slot->end;
+
+    commit(worker, &record, worker->item, end - worker->item, NULL, 0);
+    note_item(worker, end);
+}
+
+/* Tells the supervisor what is going to run, and looks whether it may. */
+static void begin(struct ppi_worker *worker, const struct ppi_start *start)
 {
     struct ppi_seat_shm *seat = worker->seat.shm;
 
-    worker->slot = ppi_queue_slot(worker->seat.queue, position);
-    worker->position = position;
-    worker->run_first = first;
+    worker->slot = ppi_queue_slot(worker->seat.queue, start->position);
+    worker->cancel =
+        &worker->seat.queue->shm->cancels[start->position % PPI_WINDOW];
+    worker->position = start->position;
+    worker->first = worker->run_first = start->first;
+    worker->attempt = start->attempt;
     worker->out = NULL;
     worker->stop = worker->slot->end;
-    if (worker->limited && worker->stop - first > worker->left)
-        worker->stop = first + worker->left;
-    note(&seat->run_first, first);
-    note_item(worker, first);
-    note(&seat->runs, position); /* from here on it runs: a death costs the item */
+    if (worker->limited && worker->stop - start->first > worker->left)
+        worker->stop = start->first + worker->left;
+    note(&seat->run_first, start->first);
+    note_item(worker, start->first);
+    note(&seat->runs, start->position); /* from here on it runs: a death costs the item */
+    /* Partners: begin_stop() and ppi_look_at_tasks() in the supervisor. */
+    atomic_thread_fence(memory_order_seq_cst);
+    ppi_wait_while_stopped(worker);
+}
+
+void ppi_run_task(struct ppi_worker *worker, const struct ppi_start *start)
+{
+    uint64_t ran;
+
+    begin(worker, start);
     worker->activity = PPI_IN_TASK;
     if (setjmp(worker->raised))
         commit_raise(worker);
     while (worker->item < worker->stop)
-        if (worker->slot->result_kind == PP_VALUE_)
+        if (is_cancelled(worker))
+            commit_cancel(worker);
+        else if (worker->slot->result_kind == PP_VALUE_)
             run_fixed(worker);
         else
             run_variable(worker);
     worker->activity = PPI_BETWEEN;
-    worker->left -= worker->item - first;
+    ran = worker->item - worker->first;
+    worker->left -= ran < worker->left ? ran : worker->left;
 }

@@ -31,12 +31,12 @@ static bool retired(const struct ppi_worker *worker)
 void ppi_worker_loop(struct ppi_worker *worker)
 {
     const _Atomic uint32_t *command = &worker->seat.queue->shm->command;
-    uint64_t position, first;
+    struct ppi_start start;
 
     while (!retired(worker)) {
-        if (ppi_claim(&worker->claimer, &position, &first)) {
+        if (ppi_claim(&worker->claimer, &start)) {
             ppi_pass_on(&worker->claimer);
-            ppi_run_task(worker, position, first);
+            ppi_run_task(worker, &start);
         } else if (atomic_load_explicit(command, memory_order_acquire) >= PPI_FINISH) {
             return;
         } else {
@@ -105,6 +105,7 @@ _Noreturn void ppi_worker_run(const struct ppi_heritage *heritage, unsigned seat
         _exit(1);
     ppi_worker_init(&worker, &queue, seat, incarnation, heritage->max_items);
     initialize(&worker, heritage);
+    sigprocmask(SIG_SETMASK, NULL, &worker.mask);
     atomic_store_explicit(&worker.seat.shm->state, PPI_SEAT_READY, memory_order_release);
     ppi_wake_client(&queue);
     ppi_worker_loop(&worker);

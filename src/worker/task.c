@@ -39,6 +39,15 @@ PPI_PUBLIC void pp_raise(int code, const char *format, ...)
     longjmp(worker->raised, 1);
 }
 
+PPI_PUBLIC int pp_attempt(void)
+{
+    const struct ppi_worker *worker = calling_worker();
+
+    if (!worker || worker->activity != PPI_IN_TASK)
+        return 0;
+    return worker->item == worker->first ? (int)worker->attempt : 1;
+}
+
 PPI_PUBLIC void *pp_reserve(size_t size)
 {
     struct ppi_worker *worker = calling_worker();

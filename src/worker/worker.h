@@ -4,6 +4,7 @@
 
 #include <procpool.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdbool.h>
 
 #include "queue/claims.h"
@@ -28,10 +29,14 @@ struct ppi_worker {
     uint64_t item;
     uint64_t stop; /* before the end of the chunk when the worker retires there */
     uint64_t run_first, run_end;
+    uint64_t first;   /* item that this worker began with ... */
+    uint32_t attempt; /* ... and which attempt at it that is */
+    const _Atomic uint64_t *cancel; /* its cancel word */
     char *out;
     _Alignas(16) unsigned char value[PPI_INLINE_VALUE]; /* out for a single small result */
 
     enum ppi_activity activity;
+    sigset_t mask; /* of signals, when the initializer had returned */
     jmp_buf raised;
     int code;
     char message[PPI_MESSAGE_SIZE];
@@ -47,7 +52,19 @@ void ppi_worker_init(struct ppi_worker *worker, struct ppi_queue *queue, unsigne
 /* Runs tasks until the worker is to retire.  Tests call it in a thread. */
 void ppi_worker_loop(struct ppi_worker *worker);
 
-/* Runs a claimed task from item first on, and commits its outcomes. */
-void ppi_run_task(struct ppi_worker *worker, uint64_t position, uint64_t first);
+/* Runs a claimed task and commits its outcomes. */
+void ppi_run_task(struct ppi_worker *worker, const struct ppi_start *start);
+
+/* ---- stop.c: the worker's part of stopping a task ---- */
+
+/*
+ * Waits while the supervisor is about to stop what this worker has run before: what
+ * comes next must not be hit.  The caller has stored what it goes on to, and fenced.
+ */
+void ppi_wait_while_stopped(struct ppi_worker *worker);
+
+/* The time limit of the next item begins, and ends. */
+void ppi_begin_limit(struct ppi_worker *worker);
+void ppi_end_limit(struct ppi_worker *worker);
 
 #endif

@@ -118,7 +118,7 @@ void rig_submit(struct rig *rig, const pp_task *task, unsigned begin, unsigned e
     slot->args = (uint64_t)((char *)slot->inline_args - rig->queue->segment.base);
     slot->stride = (uint32_t)task->args_size;
     slot->result_size = (uint32_t)task->result_size;
-    slot->result_kind = task->result_kind;
+    slot->result_kind = (uint8_t)task->result_kind;
     for (unsigned item = begin; item < end; item++)
         ((long *)(void *)slot->inline_args)[item - begin] = item;
     ppi_publish(rig->queue, rig->position);

@@ -37,13 +37,25 @@ static void publish(uint64_t position)
     ppi_publish(&queue, position);
 }
 
+static bool claim_one(struct ppi_claimer *claimer, uint64_t *position, uint64_t *first)
+{
+    struct ppi_start start;
+
+    if (!ppi_claim(claimer, &start))
+        return false;
+    *position = start.position;
+    *first = start.first;
+    CHECK_EQ(start.attempt, 1);
+    return true;
+}
+
 /* Claims what must be at this position. */
 static void check_claim(unsigned seat, uint64_t expected)
 {
     uint64_t position = 0, first = 0;
 
     CHECK(ppi_claimable(&claimers[seat]));
-    CHECK(ppi_claim(&claimers[seat], &position, &first));
+    CHECK(claim_one(&claimers[seat], &position, &first));
     CHECK_EQ(position, expected);
     CHECK_EQ(first, 3 * expected + 1);
     CHECK(ppi_claimed_by(&queue, position, seat));
@@ -54,7 +66,7 @@ static void check_nothing(unsigned seat)
 {
     uint64_t position, first;
 
-    CHECK(!ppi_claim(&claimers[seat], &position, &first));
+    CHECK(!claim_one(&claimers[seat], &position, &first));
     CHECK(!ppi_claimable(&claimers[seat]));
 }
 
@@ -163,12 +175,12 @@ TEST(what_is_handed_back_is_claimed_again)
         check_claim(0, base);
         check_claim(1, base + 1);
         check_nothing(2);
-        CHECK(!ppi_requeue(&queue, base, 1, 77));
-        CHECK(ppi_requeue(&queue, base, 0, 77));
-        CHECK(!ppi_requeue(&queue, base, 0, 78));
+        CHECK(!ppi_requeue(&queue, base, 1, 77, 1));
+        CHECK(ppi_requeue(&queue, base, 0, 77, 1));
+        CHECK(!ppi_requeue(&queue, base, 0, 78, 1));
         CHECK(!ppi_claimed_by(&queue, base, 0));
         CHECK(ppi_claimable(&claimers[2]));
-        CHECK(ppi_claim(&claimers[2], &position, &first));
+        CHECK(claim_one(&claimers[2], &position, &first));
         CHECK_EQ(position, base);
         CHECK_EQ(first, 77);
         CHECK(ppi_claimed_by(&queue, base, 2));
@@ -188,15 +200,15 @@ TEST(all_that_is_handed_back_is_found)
             check_claim(0, p);
         }
         for (uint64_t p = base; p < base + 100; p += 3)
-            CHECK(ppi_requeue(&queue, p, 0, p - base));
+            CHECK(ppi_requeue(&queue, p, 0, p - base, 1));
         for (unsigned i = 0; i < 34; i++) {
             ppi_claimer_init(&claimers[i % 3], &queue, i % 3);
-            CHECK(ppi_claim(&claimers[i % 3], &position, &first));
+            CHECK(claim_one(&claimers[i % 3], &position, &first));
             CHECK_EQ(first, position - base);
             sum += first;
         }
         CHECK_EQ(sum, 3 * (33 * 34 / 2));
-        CHECK(!ppi_claim(&claimers[5], &position, &first));
+        CHECK(!claim_one(&claimers[5], &position, &first));
         check_nothing(5);
     }
 }
@@ -210,8 +222,8 @@ TEST(what_is_handed_back_comes_first)
         publish(base);
         check_claim(0, base);
         publish(base + 1);
-        CHECK(ppi_requeue(&queue, base, 0, 5));
-        CHECK(ppi_claim(&claimers[1], &position, &first));
+        CHECK(ppi_requeue(&queue, base, 0, 5, 1));
+        CHECK(claim_one(&claimers[1], &position, &first));
         CHECK_EQ(position, base);
         CHECK_EQ(first, 5);
         check_claim(1, base + 1);
@@ -238,7 +250,7 @@ TEST(a_displaced_head_loses_nothing)
             for (int n = 0; n < 10; n++) {
                 atomic_store(&queue.claims->head, base + (uint64_t)displacements[i]);
                 CHECK(ppi_claimable(&claimers[0]));
-                CHECK(ppi_claim(&claimers[0], &position, &first));
+                CHECK(claim_one(&claimers[0], &position, &first));
                 CHECK_EQ(first, 3 * position + 1);
                 sum += position - base;
             }
@@ -322,7 +334,7 @@ static void claim_with(struct random *random, unsigned seat)
     bool claimable = ppi_claimable(&claimers[seat]);
     uint64_t position, first;
 
-    if (!ppi_claim(&claimers[seat], &position, &first)) {
+    if (!claim_one(&claimers[seat], &position, &first)) {
         HOLDS(*random, model.waiting == 0);
         HOLDS(*random, !ppi_claimable(&claimers[seat]));
         return;
@@ -348,7 +360,7 @@ static void end_task(struct random *random, unsigned seat)
         model.in_use[position % PPI_WINDOW] = false;
         return;
     }
-    HOLDS(*random, ppi_requeue(&queue, position, seat, item));
+    HOLDS(*random, ppi_requeue(&queue, position, seat, item, 1));
     model.open[position % PPI_WINDOW] = position;
     model.resume[position % PPI_WINDOW] = item;
     model.waiting++;
@@ -416,7 +428,7 @@ static bool hand_back(unsigned seat, uint64_t position, uint64_t first)
     if (position % 48 != 0 || first >= 3 * position + 3)
         return false;
     pthread_mutex_lock(&supervisor);
-    CHECK(ppi_requeue(&queue, position, seat, first + 1));
+    CHECK(ppi_requeue(&queue, position, seat, first + 1, 1));
     pthread_mutex_unlock(&supervisor);
     return true;
 }
@@ -432,7 +444,7 @@ static void *claim_all(void *what)
     uint64_t position, first;
 
     while (!atomic_load(&over)) {
-        if (!ppi_claim(claimer, &position, &first)) {
+        if (!claim_one(claimer, &position, &first)) {
             let_others();
             continue;
         }
@@ -493,6 +505,6 @@ TEST(many_threads, .timeout = 60)
     for (int i = 0; i < THREADS; i++)
         CHECK_EQ(pthread_join(threads[i], NULL), 0);
     for (int i = 0; i < THREADS; i++)
-        CHECK(!ppi_claim(&claimers[i], &position, &first));
+        CHECK(!claim_one(&claimers[i], &position, &first));
     tear_down();
 }

@@ -3,9 +3,12 @@
 
 #include "engine.h"
 
+#include <signal.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/process.h"
 #include "client/client.h"
 #include "queue/wake.h"
@@ -28,6 +31,7 @@ static struct {
     unsigned deaths, costs;
     bool unjust; /* a death cost an item although no task had begun */
     bool condemned;
+    uint64_t now_ns; /* the clock */
 } engine;
 
 static struct ppi_supervisor supervisor;
@@ -51,6 +55,7 @@ static pp_pool *make_pool(void)
     ppi_list_init(&pool->results);
     ppi_list_init(&pool->backlog);
     ppi_list_init(&pool->due);
+    ppi_list_init(&pool->stopping);
     make_creator_mark(pool);
     pool->queue = &pool->heritage.queue;
     pool->mode = engine.options.callbacks;
@@ -229,6 +234,20 @@ static bool has_news(void *what)
     return read(engine.pool->heritage.poke, &pokes, sizeof pokes) > 0;
 }
 
+/* As sleep_until_news(): until something happens, or it is time, which it may be at once. */
+static bool is_awake(void *what)
+{
+    return supervisor.look_at_ns != PPI_NEVER || has_news(what);
+}
+
+static void sleep_until_news(void *what)
+{
+    steps_await(is_awake, what);
+    if (supervisor.look_at_ns != PPI_NEVER && random_percent(engine.random, 50) &&
+        engine.now_ns < supervisor.look_at_ns)
+        engine.now_ns = supervisor.look_at_ns;
+}
+
 static void be_supervisor(void *what)
 {
     uint32_t command;
@@ -236,6 +255,7 @@ static void be_supervisor(void *what)
     do {
         kill_condemned();
         reap_all();
+        ppi_look_at_tasks(&supervisor);
         command = atomic_load_explicit(&supervisor.queue.shm->command, memory_order_acquire);
         supervisor.ending |= command == PPI_FINISH;
         if (command == PPI_TERMINATE)
@@ -244,7 +264,7 @@ static void be_supervisor(void *what)
             break;
         while (!supervisor.ending && supervisor.alive < supervisor.wanted && spawn())
             ;
-        steps_await(has_news, what);
+        sleep_until_news(what);
     } while (true);
     atomic_store_explicit(&supervisor.queue.control->state, PPI_POOL_STOPPED,
                           memory_order_release);
@@ -259,6 +279,8 @@ static void make_supervisor(pp_pool *pool)
     supervisor.wanted = pool->heritage.workers;
     for (unsigned slot = 0; slot < PPI_WINDOW; slot++)
         supervisor.resumed[slot] = PPI_NO_POSITION;
+    supervisor.look_at_ns = PPI_NEVER;
+    atomic_store(&supervisor.queue.control->looks_at, PPI_NEVER);
     atomic_store(&supervisor.queue.control->state, PPI_POOL_RUNNING);
 }
 
@@ -279,6 +301,10 @@ bool __wrap_ppi_objects_have(struct ppi_objects *objects, uintptr_t address);
 void __real_ppi_poke(pp_pool *pool);
 void __real_ppi_queue_destroy(struct ppi_queue *queue);
 void __wrap_ppi_poke(pp_pool *pool);
+int __real_clock_gettime(clockid_t clock, struct timespec *time);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *time);
+int __real_kill(pid_t pid, int signal);
+int __wrap_kill(pid_t pid, int signal);
 void __wrap_ppi_queue_destroy(struct ppi_queue *queue);
 void __wrap_ppi_reap_quiet(int pidfd);
 
@@ -299,6 +325,29 @@ void __wrap_ppi_queue_destroy(struct ppi_queue *queue)
 {
     steps_enter_kernel();
     __real_ppi_queue_destroy(queue);
+}
+
+int __wrap_clock_gettime(clockid_t clock, struct timespec *time)
+{
+    if (steps_self() < 0)
+        return __real_clock_gettime(clock, time);
+    *time = ppi_timespec(++engine.now_ns);
+    return 0;
+}
+
+int __wrap_kill(pid_t pid, int signal)
+{
+    if (pid < FIRST_PID)
+        return __real_kill(pid, signal);
+    steps_enter_kernel();
+    for (unsigned i = random_below(engine.random, 60); i > 0; i--)
+        steps_yield(); /* it is on its way */
+    if (signal == SIGTERM && random_percent(engine.random, 50))
+        return 0; /* there is a handler */
+    for (unsigned seat = 0; seat < supervisor.queue.seats; seat++)
+        if (supervisor.places[seat].pid == pid)
+            kill_worker(seat);
+    return 0;
 }
 
 bool __wrap_ppi_objects_have(struct ppi_objects *objects, uintptr_t address)

@@ -5,6 +5,7 @@
  */
 #include "stepping.h"
 
+#include <errno.h>
 #include <procpool.h>
 #include <pthread.h>
 #include <signal.h>
@@ -19,6 +20,7 @@ enum { MOST_ITEMS = 24, MOST_RESULTS = 12 };
 
 static struct random *source;
 static unsigned runs[MOST_RESULTS * MOST_ITEMS]; /* how often each item was begun */
+static bool endless[MOST_RESULTS * MOST_ITEMS];  /* these do not end unless they are stopped */
 
 /* ---- Tasks: number says which item it is --------------------------------- */
 
@@ -27,10 +29,18 @@ static bool raises(long number)
     return number % 11 == 7;
 }
 
+static bool never(void *what)
+{
+    (void)what;
+    return false;
+}
+
 static void begin_item(long number)
 {
     runs[number]++;
     steps_yield();
+    if (endless[number])
+        steps_await(never, NULL);
     if (raises(number))
         pp_raise((int)number, "number %ld", number);
 }
@@ -132,13 +142,15 @@ struct order {
     pp_result *result;
     bool has_callback;
     unsigned called; /* back */
+    bool limited, stops_on_error, is_cancelled;
+    unsigned retries;
 };
 
 enum { MOST_THREADS = 3, EACH = MOST_RESULTS / MOST_THREADS };
 
 static struct {
     pp_pool *pool;
-    bool terminates, damaged;
+    bool terminates, damaged, stops;
     unsigned threads;
     struct order orders[MOST_RESULTS]; /* so many for each thread */
     unsigned crashed;                  /* items */
@@ -160,6 +172,22 @@ static void called_back_with_error(pp_result *result, void *what)
     HOLDS(*source, pp_ready(result) && pp_failures(result) > 0);
 }
 
+/* Limits, and items that they are needed for. */
+static void draw_limits(struct order *order, pp_map_async_options *options)
+{
+    order->limited = random_percent(source, 30);
+    order->retries = random_percent(source, 30) ? random_below(source, 3) : 0;
+    order->stops_on_error = random_percent(source, 20);
+    order->is_cancelled = random_percent(source, 30);
+    if ((order->limited || order->is_cancelled) && order->count > 0 &&
+        random_percent(source, 60))
+        endless[order->first + (long)random_below(source, (unsigned)order->count)] = true;
+    options->time_limit = order->limited ? 1e-9 * (1 + random_below(source, 100)) : 0;
+    options->grace = random_percent(source, 40) ? 1e-3 : 0;
+    options->retries = (int)order->retries;
+    options->stop_on_error = order->stops_on_error;
+}
+
 static void submit(struct order *order)
 {
     long items[MOST_ITEMS];
@@ -174,12 +202,34 @@ static void submit(struct order *order)
         options.callback = called_back;
         options.error_callback = called_back_with_error;
     }
+    if (script.stops)
+        draw_limits(order, &options);
     for (size_t i = 0; i < order->count; i++)
         items[i] = order->first + (long)i;
     order->result =
         pp_map_async_with(script.pool, order->kind->task, items, order->count, &options);
     HOLDS(*source, order->result);
     HOLDS(*source, order->count > 0 || order->has_callback || pp_ready(order->result));
+}
+
+/* Cancels what is to be cancelled. */
+static void cancel(const struct order *order)
+{
+    int error;
+
+    if (!order->is_cancelled)
+        return;
+    error = pp_cancel(order->result);
+    HOLDS(*source, error == 0 || (error == -EALREADY &&
+                                  (order->has_callback || pp_ready(order->result))));
+}
+
+/* Waits for one of these, which must not be behind another that never ends. */
+static void wait_for(const struct order *orders, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        cancel(&orders[i]);
+    pp_wait(orders[random_below(source, count)].result);
 }
 
 /* One thread's part. */
@@ -191,8 +241,12 @@ static void *submit_some(void *what)
     for (unsigned i = 0; i < wanted; i++) {
         submit(&orders[i]);
         if (random_percent(source, 30))
-            pp_wait(orders[random_below(source, i + 1)].result);
+            wait_for(orders, i + 1);
+        if (random_percent(source, 30))
+            cancel(&orders[random_below(source, i + 1)]);
     }
+    for (unsigned i = 0; i < wanted; i++)
+        cancel(&orders[i]);
     return NULL;
 }
 
@@ -203,17 +257,20 @@ static void check_failure(const struct order *order, const pp_error *error)
     long number = order->first + (long)error->index;
 
     HOLDS(*source, error->index < order->count);
-    HOLDS(*source, runs[number] <= 1);
+    HOLDS(*source, runs[number] <= 1 + order->retries);
     switch (error->kind) {
     case PP_RAISED:
-        HOLDS(*source, raises(number) && error->code == number && runs[number] == 1);
+        HOLDS(*source, raises(number) && error->code == number && runs[number] >= 1);
+        break;
+    case PP_TIMED_OUT:
+        HOLDS(*source, order->limited); /* perhaps before its first step */
         break;
     case PP_CRASHED:
         HOLDS(*source, error->signal == SIGKILL || script.damaged);
         script.crashed++;
         break;
     case PP_CANCELLED:
-        HOLDS(*source, script.terminates);
+        HOLDS(*source, script.terminates || order->is_cancelled || order->stops_on_error);
         break;
     default:
         FAIL_ROUND(*source, "a failure of a kind that cannot be");
@@ -227,7 +284,7 @@ static void check_order(const struct order *order)
     size_t failure = 0;
 
     memset(values, 0xee, sizeof values);
-    pp_get(order->result, values);
+    HOLDS(*source, (pp_get(order->result, values) == 0) == (failures == 0));
     for (size_t i = 0; i < order->count; i++) {
         const pp_error *error = pp_failure(order->result, failure);
         long number = order->first + (long)i;
@@ -236,7 +293,8 @@ static void check_order(const struct order *order)
             check_failure(order, error);
             failure++;
         } else {
-            HOLDS(*source, runs[number] == 1 && !raises(number));
+            HOLDS(*source, runs[number] >= 1 && runs[number] <= 1 + order->retries);
+            HOLDS(*source, !raises(number) && !endless[number]);
             HOLDS(*source, order->kind->is_right(values + i * size, number));
         }
     }
@@ -283,13 +341,15 @@ static struct engine_options any_options(struct random *random)
 }
 
 static void run_schedule(struct random *random, const struct engine_options *options,
-                         unsigned threads)
+                         unsigned threads, bool stops)
 {
     source = random;
     memset(runs, 0, sizeof runs);
+    memset(endless, 0, sizeof endless);
     memset(&script, 0, sizeof script);
     script.damaged = options->vandals;
     script.threads = threads;
+    script.stops = stops;
     script.terminates = random_percent(random, 20);
     HOLDS(*random, engine_run(random, options, use));
 }
@@ -308,8 +368,34 @@ TEST(every_item_gets_one_outcome, .timeout = 40)
         struct engine_options options = any_options(&random);
 
         options.callbacks = PP_CALLBACKS_POLL;
-        run_schedule(&random, &options, 0);
+        run_schedule(&random, &options, 0, false);
         check_costs(&random);
+    }
+}
+
+/* Items are stopped at time limits, cancelled and retried. */
+TEST(every_item_gets_one_outcome_when_some_are_stopped, .timeout = 60)
+{
+    FOR_ROUNDS(random, 6000) {
+        struct engine_options options = any_options(&random);
+
+        options.callbacks = PP_CALLBACKS_POLL;
+        run_schedule(&random, &options, 0, true);
+        HOLDS(random, script.crashed <= engine_deaths());
+        HOLDS(random, !engine_condemned());
+        HOLDS(random, !engine_unjust());
+    }
+}
+
+TEST(every_item_gets_one_outcome_when_threads_stop_some, .timeout = 60)
+{
+    FOR_ROUNDS(random, 4000) {
+        struct engine_options options = any_options(&random);
+
+        run_schedule(&random, &options, 1 + random_below(&random, MOST_THREADS), true);
+        HOLDS(random, script.crashed <= engine_deaths());
+        HOLDS(random, !engine_condemned());
+        HOLDS(random, !engine_unjust());
     }
 }
 
@@ -319,7 +405,7 @@ TEST(every_item_gets_one_outcome_in_threads, .timeout = 40)
     FOR_ROUNDS(random, 3000) {
         struct engine_options options = any_options(&random);
 
-        run_schedule(&random, &options, 1 + random_below(&random, MOST_THREADS));
+        run_schedule(&random, &options, 1 + random_below(&random, MOST_THREADS), false);
         check_costs(&random);
     }
 }
@@ -332,6 +418,6 @@ TEST(every_item_gets_one_outcome_whatever_is_damaged, .timeout = 40)
 
         options.vandals = true;
         options.callbacks = PP_CALLBACKS_POLL;
-        run_schedule(&random, &options, 0);
+        run_schedule(&random, &options, 0, false);
     }
 }

@@ -64,14 +64,14 @@ static void run(uint64_t position)
 static void work(void *what)
 {
     struct ppi_claimer *claimer = what;
-    uint64_t position, first;
+    struct ppi_start start;
 
     atomic_store(&claimer->seat->intent, PPI_NO_POSITION);
     for (;;) {
-        if (ppi_claim(claimer, &position, &first)) {
+        if (ppi_claim(claimer, &start)) {
             if (!faults.no_passing_on)
                 ppi_pass_on(claimer);
-            run(position);
+            run(start.position);
         } else if (atomic_load(&queue.shm->command) >= PPI_FINISH) {
             return;
         } else {
@@ -107,7 +107,7 @@ static void reap(unsigned seat)
     world.dead[seat] = false;
     if (position != PPI_NO_POSITION && ppi_claimed_by(&queue, position, seat) &&
         atomic_load(&ended[position % PPI_WINDOW]) != position + 1)
-        ppi_requeue(&queue, position, seat, 0);
+        ppi_requeue(&queue, position, seat, 0, 1);
     ppi_forget_sleeper(&queue, seat);
     if (!faults.silent_reaper)
         ppi_wake_all(&queue);

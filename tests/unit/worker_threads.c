@@ -108,7 +108,7 @@ static void submit(struct random *random, long number)
     slot->args = (uint64_t)((char *)slot->inline_args - queue.segment.base);
     slot->stride = sizeof(long);
     slot->result_size = (uint32_t)flight->task->result_size;
-    slot->result_kind = flight->task->result_kind;
+    slot->result_kind = (uint8_t)flight->task->result_kind;
     for (uint64_t i = 0; i < flight->end; i++)
         ((long *)(void *)slot->inline_args)[i] = number + (long)i;
     ppi_publish(&queue, position);
