@@ -321,6 +321,36 @@ int pp_pool_free(pp_pool *pool);
  */
 int pp_poll(pp_pool *pool);
 
+/* ---- Shared memory ----------------------------------------------------- */
+
+/*
+ * Memory that lies at the same address in the creator of the pool and in all of
+ * its workers, those of later replacements too, and that all of them may read and
+ * write: tasks get pointers to it as they are.  It is zeroed and aligned to a page; a
+ * size of 0 counts as 1.  Children that the program forks itself do not have it.
+ * A map whose items lie in it entirely does not copy them: they must then stay as they
+ * are until the map has ended (items with strings or bytes are copied all the same).  A
+ * pp_map() whose out lies in it lets the workers write their results there, also in the
+ * place of the items, unless these are strings or bytes; the place of an item that fails
+ * may then be half written.
+ *
+ * Nobody but the tasks themselves keeps two of them from writing to the same place,
+ * and a wild pointer in a task can damage it.  Address space is taken in powers of
+ * two, memory only as it is touched.
+ *
+ * It lives until pp_shared_free() or pp_pool_free(), also when the pool has been
+ * closed, joined or terminated.  Returns NULL with errno ENOMEM, EINVAL (pool is
+ * NULL), ECHILD, ESHUTDOWN (the pool's processes are gone).  Since 0.1.
+ */
+void *pp_shared_alloc(pp_pool *pool, size_t size) __attribute__((malloc));
+
+/*
+ * Gives memory from pp_shared_alloc() back to the system, all of it and at once: no
+ * task may be using it any more.  Accepts NULL.  Returns 0, or -EINVAL (not the
+ * address of such a block), -ECHILD.  Since 0.1.
+ */
+int pp_shared_free(pp_pool *pool, void *memory);
+
 /* ---- Submitting -------------------------------------------------------- */
 
 /*
@@ -492,7 +522,7 @@ int pp_map_with(pp_pool *pool, const pp_task *task, const void *items, size_t co
  *
  * pp_map() that does not wait: returns the result, which the caller frees with
  * pp_result_free() or leaves to pp_pool_free(); NULL with errno on failure.  The items
- * are copied.  A map of no items is ready at once, and
+ * are copied, unless they lie in shared memory.  A map of no items is ready at once, and
  * its callback is called.  Since 0.1.
  */
 #define pp_map_async(pool, function, pp_items_, count, ...)                                \

@@ -53,6 +53,7 @@ struct pp_result {
     /* Values: of fixed size one after the other, or struct ppi_value; NULL: not wanted. */
     void *values;
     bool values_borrowed; /* from the caller of a map that waits */
+    bool in_place;        /* and shared with the workers, who store them there */
     _Alignas(16) unsigned char one_value[PPI_INLINE_VALUE];
 
     pp_error *failures; /* in the order of items when all are there */
@@ -67,6 +68,7 @@ struct pp_result {
     bool waits;         /* somebody waits for it from the start */
     const void *items;  /* the caller's, while it waits; a single call's own copy */
     void *block;        /* that copy; or without items, all encoded in the arena */
+    bool items_shared;  /* workers read them where they are */
     size_t staged;      /* bytes of encoded chunks in flight */
     size_t in_flight;   /* tasks */
 
@@ -100,6 +102,7 @@ struct pp_pool {
     struct ppi_heritage heritage;
     struct ppi_queue *queue; /* heritage.queue */
     struct ppi_buddy arena;
+    struct ppi_buddy shared; /* the user's */
     struct ppi_objects *objects;
     int supervisor; /* pidfd */
     enum ppi_pool_phase phase;
@@ -169,6 +172,9 @@ bool ppi_objects_have(struct ppi_objects *objects, uintptr_t address);
 
 /* ---- encode.c: arguments and what they point to ---- */
 
+/* Whether nothing of a task's arguments is a string or bytes. */
+bool ppi_is_flat(const pp_task *task);
+
 /* 0 or -EINVAL, -E2BIG: whether a task's description makes sense. */
 int ppi_check_task(const pp_task *task);
 
@@ -204,6 +210,14 @@ void ppi_end_flight(pp_pool *pool, struct ppi_flight *flight);
  * when it returns.
  */
 void ppi_cancel(pp_result *result, bool hard, const char *why);
+
+/* ---- shared.c ---- */
+
+/*
+ * Locked.  What of a new map of these items, whose values go to out, needs no copy: sets
+ * items_shared and in_place.
+ */
+void ppi_share(pp_result *result, const void *items, const void *out);
 
 /* ---- result.c ---- */
 
@@ -309,7 +323,8 @@ bool ppi_in_callback(const pp_pool *pool);
 /* Whether no worker is left, for good, and the client has not dealt with it yet. */
 bool ppi_lost(const pp_pool *pool);
 
-/* Locked.  Ends the processes' remains when no worker is left: reaps, unmaps, closes. */
+/* Locked.  Ends the processes' remains when no worker is left: reaps, unmaps, closes.
+   Shared memory stays. */
 void ppi_shut_down(pp_pool *pool);
 
 /* Locked.  If the workers are gone or lost for good, ends what is still open. */

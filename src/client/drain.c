@@ -140,6 +140,8 @@ static bool take_outcome(pp_pool *pool, const struct ppi_record_shm *record)
         return false;
     if (!payload && !is_supervisors(record))
         return false;
+    if (record->outcome == PPI_OK && !(record->flags & PPI_IN_PLACE) != !result->in_place)
+        return false;
     right = record->outcome == PPI_OK
                 ? ppi_succeed(result, record->first, record->count, payload,
                               record->payload_size, record->flags & PPI_NULL)

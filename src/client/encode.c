@@ -42,7 +42,7 @@ int ppi_check_task(const pp_task *task)
     return 0;
 }
 
-static bool is_flat(const pp_task *task)
+bool ppi_is_flat(const pp_task *task)
 {
     for (unsigned i = 0; i < task->nparams; i++)
         if (task->params[i].kind != PP_VALUE_)
@@ -90,7 +90,7 @@ int ppi_encoded_size(const pp_task *task, const void *items, size_t count, size_
 
     if (__builtin_mul_overflow(task->args_size, count, size) || *size > ABSURD)
         return -ENOMEM;
-    if (is_flat(task))
+    if (ppi_is_flat(task))
         return 0;
     *size = ppi_round_up(*size, ALIGN);
     for (size_t i = 0; i < count && !error; i++)
@@ -104,7 +104,7 @@ void ppi_encode(const pp_task *task, const void *items, size_t count, void *bloc
 
     if (task->args_size * count > 0)
         memcpy(block, items, task->args_size * count);
-    if (is_flat(task))
+    if (ppi_is_flat(task))
         return;
     for (size_t i = 0; i < count; i++)
         for (unsigned p = 0; p < task->nparams; p++) {

@@ -110,7 +110,7 @@ void ppi_shut_down(pp_pool *pool)
     close(pool->supervisor);
     ppi_waker_close(&pool->queue->poke);
     ppi_buddy_destroy(&pool->arena);
-    ppi_queue_destroy(pool->queue);
+    ppi_queue_leave(pool->queue); /* shared memory stays until the pool is freed */
 }
 
 /* ---- The interface ---- */
@@ -231,6 +231,8 @@ PPI_PUBLIC int pp_pool_free(pp_pool *pool)
     while (!ppi_list_empty(&pool->results))
         ppi_result_destroy(PPI_FIRST(&pool->results, pp_result, all));
     pthread_mutex_unlock(&pool->lock);
+    ppi_buddy_destroy(&pool->shared);
+    ppi_queue_destroy(pool->queue);
     ppi_objects_destroy(pool->objects);
     pthread_cond_destroy(&pool->progress);
     pthread_cond_destroy(&pool->work);

@@ -141,6 +141,10 @@ static bool stage(pp_pool *pool, pp_result *result, struct ppi_slot_shm *slot, s
     const char *items = result->items;
     size_t size;
 
+    if (result->items_shared) {
+        slot->args = (uint64_t)(items + result->next * task->args_size - base);
+        return true;
+    }
     if (!items) { /* an asynchronous map: encoded as a whole */
         slot->args = result->block ? (uint64_t)((char *)result->block +
                                                 result->next * task->args_size - base)
@@ -176,6 +180,9 @@ static bool feed_chunk(pp_pool *pool, pp_result *result, size_t count)
         return false;
     slot->begin = result->next;
     slot->end = result->next + count;
+    slot->out = result->in_place
+                    ? (uint64_t)((char *)result->values - pool->queue->segment.base)
+                    : 0;
     slot->run = (uint64_t)(uintptr_t)result->task->run;
     slot->stride = (uint32_t)result->task->args_size;
     slot->result_size = (uint32_t)result->task->result_size;
@@ -183,7 +190,6 @@ static bool feed_chunk(pp_pool *pool, pp_result *result, size_t count)
     slot->limit_ns = result->limits.time_ns;
     slot->grace_ms = result->limits.grace_ms;
     slot->retries = result->limits.retries;
-    slot->out = 0;
     flight->result = result;
     flight->withdrawn = false;
     flight->position = position;

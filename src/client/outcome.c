@@ -66,7 +66,7 @@ bool ppi_succeed(pp_result *result, size_t first, size_t count, const void *payl
                  size_t size, bool is_null)
 {
     bool variable = result->task->result_kind != PP_VALUE_;
-    size_t each = result->task->result_size;
+    size_t each = result->in_place ? 0 : result->task->result_size;
 
     if (variable ? count != 1 : size != count * each)
         return false;
@@ -74,7 +74,7 @@ bool ppi_succeed(pp_result *result, size_t first, size_t count, const void *payl
         return false;
     if (!mark(result, first, first + count))
         return false;
-    if (!result->values)
+    if (!result->values || result->in_place)
         return true;
     if (!variable)
         memcpy((char *)result->values + first * each, payload, size);

@@ -21,6 +21,10 @@
 #define SMALLEST_ARENA ((size_t)1 << 20)
 #define ALL_OUTBOXES ((size_t)1 << 42)
 
+/* Blocks of shared memory are rounded up to powers of two: in twice of what a machine has
+   there is room for all that it can hold. */
+#define SHARED_PER_ARENA 2
+
 /* What stays in memory of free argument blocks. */
 #define KEPT_ARGUMENTS ((size_t)128 << 20)
 
@@ -118,6 +122,21 @@ static size_t wanted_arena(void)
 #endif
 }
 
+/* The one of shared memory keeps all: pp_shared_free() itself gives pages back. */
+static int make_allocators(pp_pool *pool)
+{
+    const struct ppi_queue *queue = pool->queue;
+    int error =
+        ppi_buddy_init(&pool->arena, queue->arena, queue->arena_size, KEPT_ARGUMENTS);
+
+    if (error)
+        return error;
+    error = ppi_buddy_init(&pool->shared, queue->shared, queue->shared_size, SIZE_MAX);
+    if (error)
+        ppi_buddy_destroy(&pool->arena);
+    return error;
+}
+
 /* Makes the segment as large as the limits of this process allow. */
 static int make_queue(pp_pool *pool, unsigned workers)
 {
@@ -128,9 +147,9 @@ static int make_queue(pp_pool *pool, unsigned workers)
     while (seats * outbox > ALL_OUTBOXES)
         outbox /= 2;
     for (;; arena /= 2, outbox = outbox > SMALLEST_ARENA ? outbox / 2 : outbox) {
-        error = ppi_queue_create(pool->queue, seats, arena, outbox);
+        error = ppi_queue_create(pool->queue, seats, arena, outbox, SHARED_PER_ARENA * arena);
         if (!error) {
-            error = ppi_buddy_init(&pool->arena, pool->queue->arena, arena, KEPT_ARGUMENTS);
+            error = make_allocators(pool);
             if (!error)
                 return 0;
             ppi_queue_destroy(pool->queue);
@@ -175,6 +194,7 @@ static void unmake(pp_pool *pool)
         close(pool->heritage.client);
     ppi_waker_close(&pool->queue->poke);
     ppi_buddy_destroy(&pool->arena);
+    ppi_buddy_destroy(&pool->shared);
     ppi_queue_destroy(pool->queue);
     ppi_objects_destroy(pool->objects);
     if (pool->creator)

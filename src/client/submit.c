@@ -51,11 +51,12 @@ static int check_phase(pp_pool *pool)
     return pool->lost ? -ENOTRECOVERABLE : 0;
 }
 
-/* Locked.  Copies the arguments of all items that are not submitted yet. */
+/* Locked.  Copies the arguments of all items that are not submitted yet, unless they lie
+   in shared memory. */
 static int keep_arguments(pp_pool *pool, pp_result *result, const struct order *order,
                           size_t size)
 {
-    if (size == 0)
+    if (size == 0 || result->items_shared)
         return 0;
     result->block = order->is_map ? ppi_buddy_alloc(&pool->arena, size) : malloc(size);
     if (!result->block)
@@ -112,6 +113,8 @@ static int submit_result(pp_pool *pool, pp_result *result, const struct order *o
     size_t size;
     int error = ppi_encoded_size(order->task, order->items, order->count, &size);
 
+    if (order->is_map)
+        ppi_share(result, order->items, result->values_borrowed ? order->out : NULL);
     if (!error && !order->is_map && size > pool->queue->arena_size)
         error = -ENOMEM;
     if (!error && (order->callback || order->error_callback))

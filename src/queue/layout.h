@@ -59,7 +59,7 @@ struct ppi_slot_shm {
     uint64_t begin, end;  /* items of the result; [0, 1) for a single call */
     uint64_t run;         /* the task's function, an address */
     uint64_t args;        /* offset in the segment of the first item's arguments */
-    uint64_t out;         /* offset of item 0's place in the user's memory; 0: the outbox */
+    uint64_t out;         /* offset in the segment of item 0's place; 0: the outbox */
     uint64_t limit_ns;    /* that an item may run; 0: no limit */
     uint32_t stride;      /* bytes from one item's arguments to the next's */
     uint32_t result_size; /* per item; 0: nothing is handed back */
@@ -186,6 +186,7 @@ enum {
     PPI_LAST = 1, /* the task is over: the commit of the whole */
     PPI_NULL = 2, /* a string that is NULL */
     PPI_ENDED = 4, /* of a death: the supervisor killed the worker because the pool ends */
+    PPI_IN_PLACE = 8, /* the values lie where the slot's out says: there is no payload */
 };
 
 /*

@@ -7,7 +7,7 @@
 #define AFTER(type) ppi_round_up(sizeof(type), 65536)
 
 int ppi_queue_create(struct ppi_queue *queue, unsigned seats, size_t arena_size,
-                     size_t outbox_size)
+                     size_t outbox_size, size_t shared_size)
 {
     size_t seat_size = AFTER(struct ppi_seat_shm) + outbox_size;
     const size_t length[PPI_PARTS] = {
@@ -15,6 +15,7 @@ int ppi_queue_create(struct ppi_queue *queue, unsigned seats, size_t arena_size,
         [PPI_CLAIMS] = sizeof(struct ppi_claims_shm),
         [PPI_CONTROL] = sizeof(struct ppi_control_shm),
         [PPI_SEATS] = seats * seat_size,
+        [PPI_SHARED] = shared_size,
     };
     int error = ppi_segment_create(&queue->segment, length, seat_size);
 
@@ -26,12 +27,19 @@ int ppi_queue_create(struct ppi_queue *queue, unsigned seats, size_t arena_size,
     queue->arena = (char *)queue->shm + AFTER(struct ppi_queue_shm);
     queue->arena_size = arena_size;
     queue->outbox_size = outbox_size;
+    queue->shared = ppi_segment_part(&queue->segment, PPI_SHARED);
+    queue->shared_size = shared_size;
     queue->seats = seats;
     queue->futex = &ppi_futex;
     queue->shm->magic = PPI_MAGIC;
     queue->shm->layout = PPI_LAYOUT;
     queue->shm->seats = seats;
     return 0;
+}
+
+void ppi_queue_leave(struct ppi_queue *queue)
+{
+    ppi_segment_leave(&queue->segment);
 }
 
 void ppi_queue_destroy(struct ppi_queue *queue)

@@ -15,6 +15,8 @@ struct ppi_queue {
     char *arena; /* of arguments */
     size_t arena_size;
     size_t outbox_size;
+    char *shared; /* the user's */
+    size_t shared_size;
     unsigned seats;
     const struct ppi_futex_ops *futex;
     struct ppi_waker poke; /* what wakes the supervisor */
@@ -22,12 +24,15 @@ struct ppi_queue {
 };
 
 /*
- * Makes a segment with this many seats, an argument arena and outboxes of these
- * sizes, powers of two and at least 64 KiB.  Returns 0 or -errno as
+ * Makes a segment with this many seats, an argument arena, outboxes and a shared part
+ * of these sizes, powers of two and at least 64 KiB.  Returns 0 or -errno as
  * ppi_segment_create().
  */
 int ppi_queue_create(struct ppi_queue *queue, unsigned seats, size_t arena_size,
-                     size_t outbox_size);
+                     size_t outbox_size, size_t shared_size);
+
+/* Unmaps all but the shared part, which stays until ppi_queue_destroy(). */
+void ppi_queue_leave(struct ppi_queue *queue);
 void ppi_queue_destroy(struct ppi_queue *queue);
 
 /* Whether the segment is one, and of this layout. */

@@ -59,6 +59,7 @@ int ppi_buddy_init(struct ppi_buddy *buddy, char *base, size_t size, size_t keep
 
     if (blocks == MAP_FAILED)
         return -ENOMEM;
+    madvise(blocks, bytes, MADV_DONTFORK); /* strict overcommit would charge each child for it */
     *buddy = (struct ppi_buddy){ .base = base, .blocks = blocks, .keep = keep };
     while (order_size(buddy->top) < size)
         buddy->top++;
@@ -130,6 +131,17 @@ void ppi_buddy_free(struct ppi_buddy *buddy, void *block)
     }
     push(buddy, page, order);
     release_or_keep(buddy, page, order); /* small ones, too, when they have become a large one */
+}
+
+size_t ppi_buddy_size(const struct ppi_buddy *buddy, const void *block)
+{
+    uintptr_t at = (uintptr_t)block, base = (uintptr_t)buddy->base;
+    const struct ppi_buddy_block *found;
+
+    if (at < base || at - base >= order_size(buddy->top) || (at - base) % PPI_PAGE != 0)
+        return 0;
+    found = &buddy->blocks[(at - base) / PPI_PAGE];
+    return found->state == USED ? order_size(found->order) : 0;
 }
 
 bool ppi_buddy_valid(const struct ppi_buddy *buddy)

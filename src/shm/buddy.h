@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The allocator of the argument arena: a binary buddy system (Knowlton, 1965)
- * over address space that is large and sparse.
+ * The allocator of the argument arena, and of the user's shared memory: a binary
+ * buddy system (Knowlton, 1965) over address space that is large and sparse.
  *
  * Only the client allocates and frees, under its lock, and all bookkeeping is
  * private to it, so that nothing that a worker writes can disturb it.  Blocks are
@@ -38,6 +38,12 @@ void *ppi_buddy_alloc(struct ppi_buddy *buddy, size_t size);
 
 /* Frees a block; accepts NULL. */
 void ppi_buddy_free(struct ppi_buddy *buddy, void *block);
+
+/*
+ * The size, rounded up, of the block in use that begins at this address, whatever that
+ * is; 0 if none does.
+ */
+size_t ppi_buddy_size(const struct ppi_buddy *buddy, const void *block);
 
 /* Whether all invariants hold: every page in one block, free neighbours merged. */
 bool ppi_buddy_valid(const struct ppi_buddy *buddy);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -44,6 +45,7 @@ int ppi_segment_create(struct ppi_segment *segment, const size_t length[PPI_PART
     }
     segment->size = size;
     segment->seat_size = seat_size;
+    segment->left = 0;
     fd = make_memfd(size);
     if (fd < 0)
         return fd;
@@ -56,10 +58,16 @@ int ppi_segment_create(struct ppi_segment *segment, const size_t length[PPI_PART
     return 0;
 }
 
+void ppi_segment_leave(struct ppi_segment *segment)
+{
+    munmap(segment->base, segment->offset[PPI_SHARED]);
+    segment->left = segment->offset[PPI_SHARED];
+}
+
 void ppi_segment_destroy(struct ppi_segment *segment)
 {
-    if (segment->base)
-        munmap(segment->base, segment->size);
+    if (segment->base && segment->left < segment->size)
+        munmap(segment->base + segment->left, segment->size - segment->left);
     segment->base = NULL;
 }
 
@@ -86,7 +94,9 @@ int ppi_segment_confine_supervisor(const struct ppi_segment *segment)
 {
     int error = protect(segment, PPI_QUEUE, PROT_READ);
 
-    return error ? error : protect(segment, PPI_SEATS, PROT_READ);
+    if (!error)
+        error = protect(segment, PPI_SEATS, PROT_READ);
+    return error ? error : protect(segment, PPI_SHARED, PROT_NONE);
 }
 
 int ppi_segment_confine_worker(const struct ppi_segment *segment, unsigned seat)
@@ -103,10 +113,19 @@ int ppi_segment_confine_worker(const struct ppi_segment *segment, unsigned seat)
         error = -errno;
     if (!error && mprotect(mine, segment->seat_size, PROT_READ | PROT_WRITE) < 0)
         error = -errno;
-    return error;
+    return error ? error : protect(segment, PPI_SHARED, PROT_READ | PROT_WRITE);
 }
 
-void ppi_segment_release_pages(void *address, size_t size)
+bool ppi_segment_release_pages(void *address, size_t size)
 {
-    madvise(address, size, MADV_REMOVE);
+    return madvise(address, size, MADV_REMOVE) == 0;
+}
+
+void ppi_segment_clear_pages(void *address, size_t size)
+{
+    if (ppi_segment_release_pages(address, size))
+        return;
+    munlock(address, size); /* what is locked is not taken back */
+    if (!ppi_segment_release_pages(address, size))
+        memset(address, 0, size);
 }

@@ -4,7 +4,8 @@
  * same address in every process of the pool.
  *
  * It consists of parts, each with one writer, and each process confines itself to
- * what it may write, so that a stray pointer in one cannot damage another's data:
+ * what it may write, so that a stray pointer in one cannot damage another's data.
+ * Claims and shared are the exceptions; the latter is the user's, pp_shared_alloc().
  *
  *     part      client       supervisor   worker w
  *     queue     read, write  read         read
@@ -12,6 +13,7 @@
  *     control   read         read, write  read
  *     seat w    read         read         read, write
  *     others'   read         read         -
+ *     shared    read, write  -            read, write
  *
  * Pages cost memory only when they are touched, so that parts are given far more
  * address space than they will ever use.
@@ -19,9 +21,10 @@
 #ifndef PPI_SHM_SEGMENT_H
 #define PPI_SHM_SEGMENT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
-enum ppi_part { PPI_QUEUE, PPI_CLAIMS, PPI_CONTROL, PPI_SEATS, PPI_PARTS };
+enum ppi_part { PPI_QUEUE, PPI_CLAIMS, PPI_CONTROL, PPI_SEATS, PPI_SHARED, PPI_PARTS };
 
 struct ppi_segment {
     char *base;
@@ -29,6 +32,7 @@ struct ppi_segment {
     size_t offset[PPI_PARTS];
     size_t length[PPI_PARTS];
     size_t seat_size; /* the seats are as many of these as fit their part */
+    size_t left;      /* bytes from base on that this process has unmapped */
 };
 
 /*
@@ -38,7 +42,10 @@ struct ppi_segment {
 int ppi_segment_create(struct ppi_segment *segment, const size_t length[PPI_PARTS],
                        size_t seat_size);
 
-/* Unmaps it in this process; with the last one its memory is gone. */
+/* Unmaps all but the shared part in this process. */
+void ppi_segment_leave(struct ppi_segment *segment);
+
+/* Unmaps it, or what is left of it; with the last process its memory is gone. */
 void ppi_segment_destroy(struct ppi_segment *segment);
 
 /* Confine this process, once and for all; 0 or -errno. */
@@ -51,8 +58,14 @@ static inline char *ppi_segment_part(const struct ppi_segment *segment, enum ppi
     return segment->base + segment->offset[part];
 }
 
-/* Gives the pages of a range back to the system; they read as zero afterwards. */
-void ppi_segment_release_pages(void *address, size_t size);
+/*
+ * Gives the pages of a range back to the system; they read as zero afterwards.  False
+ * if the system refuses, and then nothing has changed.
+ */
+bool ppi_segment_release_pages(void *address, size_t size);
+
+/* The same; a range that the system does not take back is zeroed nevertheless. */
+void ppi_segment_clear_pages(void *address, size_t size);
 
 #define PPI_PAGE ((size_t)4096)
 

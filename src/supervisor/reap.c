@@ -23,7 +23,8 @@ struct remains {
     bool seated; /* the worker came as far as making the seat its own */
     uint64_t position;
     uint64_t committed; /* items below have a record of the worker's */
-    uint64_t done;      /* items below are done, or have a record */
+    uint64_t done;      /* items below are done, or have a record; results without one lie in
+                           the outbox, or where the slot says */
 };
 
 static uint64_t load(const _Atomic uint64_t *field)
@@ -95,7 +96,9 @@ static bool find_task(const struct ppi_supervisor *supervisor, struct remains *r
 static void record_done(struct ppi_supervisor *supervisor, struct remains *remains)
 {
     uint64_t count = remains->done - remains->committed;
-    uint64_t run_first = load(&remains->shm->run_first), size = remains->slot->result_size;
+    bool in_place = remains->slot->out != 0;
+    uint64_t run_first = load(&remains->shm->run_first);
+    uint64_t size = in_place ? 0 : remains->slot->result_size;
     uint64_t at = load(&remains->shm->outbox_at) + (remains->committed - run_first) * size;
     struct ppi_record_shm record = {
         .position = remains->position,
@@ -105,7 +108,8 @@ static void record_done(struct ppi_supervisor *supervisor, struct remains *remai
         .payload_size = count * size,
         .seat = (uint16_t)remains->seat,
         .outcome = PPI_OK,
-        .flags = remains->done == remains->slot->end ? PPI_LAST : 0,
+        .flags = (remains->done == remains->slot->end ? PPI_LAST : 0) |
+                 (in_place ? PPI_IN_PLACE : 0),
     };
 
     if (count == 0)

@@ -4,7 +4,8 @@
  *
  * A task is a chunk of items; a single call is a chunk of one.  Results of a fixed
  * size are gathered in runs: an array in the outbox, then one record for the whole
- * run.  Strings and bytes are committed item by item.  An item that raises ends the
+ * run; those that go to shared memory are stored there, and the whole chunk is a run.
+ * Strings and bytes are committed item by item.  An item that raises ends the
  * run before it.
  *
  * The seat says at any moment how far things are, for the reap of a worker that
@@ -157,11 +158,30 @@ static void run_variable(struct ppi_worker *worker)
     go_on(worker);
 }
 
+/* Whether results go to shared memory. */
+static bool in_place(const struct ppi_worker *worker)
+{
+    return worker->slot->out != 0;
+}
+
+/* The run is of the next count items. */
+static void set_run(struct ppi_worker *worker, uint64_t count)
+{
+    worker->run_first = worker->item;
+    worker->run_end = worker->item + count;
+    note(&worker->seat.shm->run_first, worker->run_first);
+}
+
 /* Makes room for the results of the items that come next. */
 static bool begin_run(struct ppi_worker *worker)
 {
     size_t size = worker->slot->result_size, count = worker->stop - worker->item;
 
+    if (in_place(worker)) {
+        worker->out = worker->seat.queue->segment.base + worker->slot->out + worker->item * size;
+        set_run(worker, count);
+        return true;
+    }
     if (size > 0 && count > 1 && count > RUN_BYTES / size)
         count = RUN_BYTES / size > 0 ? RUN_BYTES / size : 1;
     worker->out = count == 1 && size <= PPI_INLINE_VALUE ? (char *)worker->value
@@ -169,11 +189,9 @@ static bool begin_run(struct ppi_worker *worker)
                   : ppi_seat_alloc(&worker->seat, count * size);
     if (!worker->out && size > 0)
         return false;
-    worker->run_first = worker->item;
-    worker->run_end = worker->item + count;
     if (worker->out && worker->out != (char *)worker->value)
         note(&worker->seat.shm->outbox_at, ppi_seat_offset(&worker->seat, worker->out));
-    note(&worker->seat.shm->run_first, worker->run_first);
+    set_run(worker, count);
     return true;
 }
 
@@ -184,8 +202,12 @@ static void commit_run(struct ppi_worker *worker)
     uint64_t count = worker->item - worker->run_first;
     size_t size = count * worker->slot->result_size;
 
-    if (worker->out && worker->out != (char *)worker->value)
+    if (in_place(worker)) { /* they are where they belong */
+        record.flags = PPI_IN_PLACE;
+        size = 0;
+    } else if (worker->out && worker->out != (char *)worker->value) {
         ppi_outbox_trim(&worker->seat.outbox, worker->out, size);
+    }
     if (count == 0)
         return;
     commit(worker, &record, worker->run_first, count, worker->out, size);

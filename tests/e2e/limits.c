@@ -111,6 +111,30 @@ TEST(address_space_exhausted)
     FAIL("64 TiB are not enough");
 }
 
+/* Shared memory is as large as the limits allow. */
+TEST(little_address_space_for_shared_memory)
+{
+    struct rlimit full, little;
+    pp_pool *pool = NULL;
+    char *block;
+
+    if (HARNESS_SANITIZED || harness_on_valgrind())
+        SKIP("they need too much address space themselves");
+    CHECK_EQ(getrlimit(RLIMIT_AS, &full), 0);
+    for (rlim_t more = 4096; !pool && more < 1UL << 46; more *= 2) {
+        little = (struct rlimit){ address_space() + more, full.rlim_max };
+        CHECK_EQ(setrlimit(RLIMIT_AS, &little), 0);
+        pool = pp_pool_new(.processes = 2);
+        CHECK_EQ(setrlimit(RLIMIT_AS, &full), 0);
+    }
+    CHECK(pool != NULL);
+    CHECK_NULL(pp_shared_alloc(pool, 1 << 30), ENOMEM);
+    block = pp_shared_alloc(pool, 1 << 20);
+    CHECK(block != NULL);
+    memset(block, 1, 1 << 20);
+    finish(pool);
+}
+
 /* When memory runs out later: the call fails, and the pool goes on. */
 static size_t length(pp_bytes bytes)
 {

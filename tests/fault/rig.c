@@ -83,7 +83,7 @@ void rig_open(struct rig *rig)
     futex.wait = announced_wait;
     memset(rig, 0, sizeof *rig);
     rig->queue = &rig->heritage.queue;
-    CHECK_EQ(ppi_queue_create(rig->queue, RIG_SEATS, 65536, 65536), 0);
+    CHECK_EQ(ppi_queue_create(rig->queue, RIG_SEATS, 65536, 65536, 65536), 0);
     rig->queue->futex = &futex;
     rig->queue->shm->command = PPI_RUNNING;
     rig->heritage.initializer = initialize;
@@ -115,6 +115,8 @@ void rig_submit(struct rig *rig, const pp_task *task, unsigned begin, unsigned e
     slot->begin = begin;
     slot->end = end;
     slot->run = (uint64_t)(uintptr_t)task->run;
+    slot->out =
+        rig->in_place ? (uint64_t)(rig->queue->shared - rig->queue->segment.base) : 0;
     slot->args = (uint64_t)((char *)slot->inline_args - rig->queue->segment.base);
     slot->stride = (uint32_t)task->args_size;
     slot->result_size = (uint32_t)task->result_size;
@@ -182,6 +184,17 @@ void rig_await_sleep(const struct rig *rig, unsigned seat, pid_t pid)
 
 /* ---- Records -------------------------------------------------------------------- */
 
+/* What an item of the task has left where it belongs, be that right or not. */
+static void take_place(struct rig *rig, const struct ppi_record_shm *record, uint64_t item)
+{
+    struct rig_outcome *outcome = &rig->outcomes[item];
+
+    if (!(record->flags & PPI_IN_PLACE) || record->payload_size != 0)
+        rig->nonsense = "the values are in place, and the record does not say so";
+    outcome->size = ppi_queue_slot(rig->queue, rig->position)->result_size;
+    memcpy(&outcome->value, rig->queue->shared + item * outcome->size, outcome->size);
+}
+
 static const void *payload_of(struct rig *rig, const struct ppi_record_shm *record)
 {
     if (record->payload_size <= PPI_INLINE_VALUE)
@@ -209,6 +222,10 @@ static void take_item(struct rig *rig, const struct ppi_record_shm *record, uint
         rig->nonsense = "the payload lies outside of the outbox";
     else if (size <= sizeof outcome->value)
         memcpy(&outcome->value, payload + (item - record->first) * size, size);
+    if (rig->in_place && record->outcome == PPI_OK)
+        take_place(rig, record, item);
+    else if (record->flags & PPI_IN_PLACE)
+        rig->nonsense = "the record says that values are in place, and they are not";
 }
 
 static void take_death(struct rig *rig, const struct ppi_record_shm *record)

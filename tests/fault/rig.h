@@ -61,6 +61,7 @@ struct rig {
     struct ppi_supervisor supervisor;
     struct rig_shared *shared;
     uint64_t taken[RIG_SEATS], control_taken;
+    bool in_place; /* results go to shared memory */
 
     /* The task, and where it lies; what records say of earlier ones is left aside. */
     uint64_t position;

@@ -94,6 +94,7 @@ struct scene {
     char claims[offsetof(struct ppi_claims_shm, words) + 64 * sizeof(uint64_t)];
     char seat[offsetof(struct ppi_seat_shm, records) + 16 * sizeof(struct ppi_record_shm)];
     char outbox[1024];
+    char values[1024]; /* in shared memory */
     struct rig_shared shared;
 };
 
@@ -102,6 +103,7 @@ static void look(const struct rig *rig, struct scene *scene)
     memcpy(scene->claims, (void *)rig->queue->claims, sizeof scene->claims);
     memcpy(scene->seat, (void *)ppi_queue_seat(rig->queue, VICTIM), sizeof scene->seat);
     memcpy(scene->outbox, ppi_queue_outbox(rig->queue, VICTIM), sizeof scene->outbox);
+    memcpy(scene->values, rig->queue->shared, sizeof scene->values);
     memcpy(&scene->shared, (void *)rig->shared, sizeof scene->shared);
 }
 
@@ -196,6 +198,7 @@ static void begin(struct trial *trial)
 
     rig_open(rig);
     rig->heritage.max_items = scenario->max_items;
+    rig->in_place = scenario->in_place;
     if (scenario->worked_before)
         rig_submit(rig, &earlier_pp_task, 0, 2);
     if (!scenario->woken)

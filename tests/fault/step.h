@@ -30,6 +30,7 @@ struct step_scenario {
     unsigned items;
     uint64_t max_items;     /* of a worker */
     bool handed_back;       /* an earlier worker has died in item 1 */
+    bool in_place;          /* results go to shared memory */
     bool same_seat;         /* and it sat where the next one sits */
     bool worked_before;     /* the worker has run another task */
     bool woken;             /* the worker slept, and so do another and the client */

@@ -42,6 +42,21 @@ TEST(blocks, .timeout = 300)
     explore("blocks", STEP_KILLED, SPARSE);
 }
 
+TEST(in_place, .timeout = 300)
+{
+    explore("in place", STEP_KILLED, SPARSE);
+}
+
+TEST(raise_in_place, .timeout = 600)
+{
+    explore("raise in place", STEP_KILLED, SPARSE);
+}
+
+TEST(retiring_in_place, .timeout = 300)
+{
+    explore("retiring in place", STEP_KILLED, SPARSE);
+}
+
 TEST(void_result, .timeout = 300)
 {
     explore("void", STEP_KILLED, SPARSE);

@@ -10,9 +10,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "harness.h"
 #include "queue/layout.h"
+#include "worker/worker.h"
 
 enum { TASKS = 1000, ROUNDS = 20 };
 
@@ -22,7 +24,8 @@ static long square(long x)
 }
 PP_TASK(long, square, long, x);
 
-/* A mapping of the segment that this process may write, of at least this size. */
+/* The first mapping of the segment that this process may write, of such a size: claims,
+   own seat, shared memory. */
 static void *find_writable(size_t least, size_t most)
 {
     FILE *maps = fopen("/proc/self/maps", "r");
@@ -30,7 +33,7 @@ static void *find_writable(size_t least, size_t most)
     unsigned long begin, end;
     void *found = NULL;
 
-    while (maps && fgets(line, sizeof line, maps))
+    while (maps && !found && fgets(line, sizeof line, maps))
         if (strstr(line, "memfd:procpool") &&
             sscanf(line, "%lx-%lx %7s", &begin, &end, rights) == 3 &&
             strncmp(rights, "rw", 2) == 0 && end - begin >= least && end - begin <= most)
@@ -120,4 +123,66 @@ TEST(own_seat, .timeout = 120)
         CHECK_EQ(pp_apply(pool, PP_CALL(square, 3), NULL), 0);
         CHECK_EQ(pp_pool_free(pool), 0);
     }
+}
+
+/* ---- Records about where values lie ---------------------------------------- */
+
+/* Commits a record of its own for the running item, and waits for what comes of it. */
+static void lie(unsigned flags, size_t payload_size)
+{
+    struct ppi_worker *worker = ppi_current_worker;
+    struct ppi_record_shm record = { .position = worker->position,
+                                     .first = worker->item,
+                                     .count = 1,
+                                     .payload_size = payload_size,
+                                     .seat = (uint16_t)worker->seat.index,
+                                     .outcome = PPI_OK,
+                                     .flags = (uint8_t)(flags | PPI_LAST) };
+
+    ppi_seat_commit(&worker->seat, &record, ppi_outbox_mark(&worker->seat.outbox));
+    for (;;)
+        pause();
+}
+
+static long lie_of_value(unsigned flags, size_t size)
+{
+    lie(flags, size);
+    return 0;
+}
+PP_TASK(long, lie_of_value, unsigned, flags, size_t, size);
+
+static void lie_of_nothing(unsigned flags, size_t size)
+{
+    lie(flags, size);
+}
+PP_TASK(void, lie_of_nothing, unsigned, flags, size_t, size);
+
+/* Who says so is not believed, but ended. */
+static void check_lie(pp_pool *pool, const pp_task *task, unsigned flags, size_t size, long *out)
+{
+    PP_ARGS(lie_of_value) item = { flags, size };
+    pp_error *error = NULL;
+    pp_map_options options = { .size = sizeof options, .error = &error };
+
+    CHECK_EQ(pp_map_with(pool, task, &item, 1, out, &options), PP_ECRASHED);
+    CHECK(error && error->signal == SIGKILL);
+    free(error);
+}
+
+TEST(values_that_are_said_to_be_elsewhere, .timeout = 60)
+{
+    pp_pool *pool = pp_pool_new(.processes = 1);
+    long own = 5, *shared = pp_shared_alloc(pool, sizeof *shared);
+
+    *shared = 6;
+    check_lie(pool, &lie_of_value_pp_task, PPI_IN_PLACE, 0, &own);
+    check_lie(pool, &lie_of_value_pp_task, PPI_IN_PLACE, sizeof own, &own);
+    check_lie(pool, &lie_of_value_pp_task, PPI_IN_PLACE, 0, NULL);
+    check_lie(pool, &lie_of_nothing_pp_task, PPI_IN_PLACE, 0, shared);
+    check_lie(pool, &lie_of_value_pp_task, 0, sizeof *shared, shared);
+    check_lie(pool, &lie_of_value_pp_task, 0, 0, shared);
+    check_lie(pool, &lie_of_value_pp_task, PPI_IN_PLACE, sizeof *shared, shared);
+    CHECK_EQ(own, 5);
+    CHECK_EQ(*shared, 6);
+    CHECK_EQ(pp_pool_free(pool), 0);
 }

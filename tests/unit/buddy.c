@@ -134,6 +134,33 @@ TEST(what_was_freed_last_is_used_first)
     tear_down(&fixture);
 }
 
+/* Only where a block in use begins is its size known. */
+TEST(sizes_of_blocks)
+{
+    struct fixture fixture = set_up(MIB, 0);
+    char *first = ppi_buddy_alloc(&fixture.buddy, 3 * PPI_PAGE);
+    char *second = ppi_buddy_alloc(&fixture.buddy, 1);
+
+    CHECK_EQ(ppi_buddy_size(&fixture.buddy, first), 4 * PPI_PAGE);
+    CHECK_EQ(ppi_buddy_size(&fixture.buddy, second), PPI_PAGE);
+    for (size_t at = 1; at < 4 * PPI_PAGE; at++)
+        CHECK_EQ(ppi_buddy_size(&fixture.buddy, first + at), 0);
+    CHECK_EQ(ppi_buddy_size(&fixture.buddy, second + PPI_PAGE), 0); /* it is free */
+    CHECK_EQ(ppi_buddy_size(&fixture.buddy, fixture.base - 1), 0);
+    CHECK_EQ(ppi_buddy_size(&fixture.buddy, fixture.base - PPI_PAGE), 0);
+    CHECK_EQ(ppi_buddy_size(&fixture.buddy, fixture.base + MIB), 0);
+    CHECK_EQ(ppi_buddy_size(&fixture.buddy, NULL), 0);
+    CHECK_EQ(ppi_buddy_size(&fixture.buddy, (void *)UINTPTR_MAX), 0);
+    ppi_buddy_free(&fixture.buddy, first);
+    CHECK_EQ(ppi_buddy_size(&fixture.buddy, first), 0);
+    ppi_buddy_free(&fixture.buddy, second); /* all is merged */
+    CHECK_EQ(ppi_buddy_size(&fixture.buddy, second), 0);
+    CHECK_EQ(ppi_buddy_size(&fixture.buddy, ppi_buddy_alloc(&fixture.buddy, MIB)), MIB);
+    for (size_t at = PPI_PAGE; at < MIB; at += PPI_PAGE)
+        CHECK_EQ(ppi_buddy_size(&fixture.buddy, fixture.base + at), 0);
+    tear_down(&fixture);
+}
+
 /* ---- Any sequence -------------------------------------------------------- */
 
 enum { PAGES = 256, MOST_BLOCKS = PAGES };
@@ -200,6 +227,8 @@ static void allocate(struct random *random, struct model *model)
     if (!block->data)
         return;
     occupy(random, model, block);
+    HOLDS(*random, ppi_buddy_size(&model->fixture.buddy, block->data) ==
+                       block->pages * PPI_PAGE);
     memset(block->data, block->fill, block->size);
     model->count++;
 }

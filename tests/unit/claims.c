@@ -18,7 +18,7 @@ static struct ppi_claimer claimers[MOST_CLAIMERS];
 /* A queue whose first position is this one, and which nobody has used before. */
 static void set_up(uint64_t first)
 {
-    CHECK_EQ(ppi_queue_create(&queue, MOST_CLAIMERS, KIB64, KIB64), 0);
+    CHECK_EQ(ppi_queue_create(&queue, MOST_CLAIMERS, KIB64, KIB64, KIB64), 0);
     atomic_store(&queue.shm->tail, first);
     atomic_store(&queue.claims->head, first);
     for (unsigned seat = 0; seat < MOST_CLAIMERS; seat++)

@@ -65,8 +65,9 @@ static pp_pool *make_pool(void)
     pool->heritage.poke = pool->queue->poke.reader;
     pool->supervisor = dup(pool->heritage.poke); /* something to close */
     CHECK(pool->supervisor >= 0);
-    CHECK_EQ(ppi_queue_create(pool->queue, seats, ARENA, OUTBOX), 0);
+    CHECK_EQ(ppi_queue_create(pool->queue, seats, ARENA, OUTBOX, ARENA), 0);
     CHECK_EQ(ppi_buddy_init(&pool->arena, pool->queue->arena, ARENA, ARENA), 0);
+    CHECK_EQ(ppi_buddy_init(&pool->shared, pool->queue->shared, ARENA, SIZE_MAX), 0);
     pool->queue->futex = &steps_futex;
     pool->tail = engine.options.first_position;
     atomic_store(&pool->queue->shm->tail, pool->tail);
@@ -300,12 +301,14 @@ static bool has_ended(void *what)
 bool __wrap_ppi_objects_have(struct ppi_objects *objects, uintptr_t address);
 void __real_ppi_poke(pp_pool *pool);
 void __real_ppi_queue_destroy(struct ppi_queue *queue);
+void __real_ppi_queue_leave(struct ppi_queue *queue);
 void __wrap_ppi_poke(pp_pool *pool);
 int __real_clock_gettime(clockid_t clock, struct timespec *time);
 int __wrap_clock_gettime(clockid_t clock, struct timespec *time);
 int __real_kill(pid_t pid, int signal);
 int __wrap_kill(pid_t pid, int signal);
 void __wrap_ppi_queue_destroy(struct ppi_queue *queue);
+void __wrap_ppi_queue_leave(struct ppi_queue *queue);
 void __wrap_ppi_reap_quiet(int pidfd);
 
 void __wrap_ppi_reap_quiet(int pidfd)
@@ -348,6 +351,12 @@ int __wrap_kill(pid_t pid, int signal)
         if (supervisor.places[seat].pid == pid)
             kill_worker(seat);
     return 0;
+}
+
+void __wrap_ppi_queue_leave(struct ppi_queue *queue)
+{
+    steps_enter_kernel();
+    __real_ppi_queue_leave(queue);
 }
 
 bool __wrap_ppi_objects_have(struct ppi_objects *objects, uintptr_t address)

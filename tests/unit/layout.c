@@ -13,7 +13,7 @@ static struct ppi_queue queue;
 
 static void set_up(void)
 {
-    CHECK_EQ(ppi_queue_create(&queue, SEATS, KIB64, 4 * KIB64), 0);
+    CHECK_EQ(ppi_queue_create(&queue, SEATS, KIB64, 4 * KIB64, 2 * KIB64), 0);
 }
 
 static void tear_down(void)
@@ -83,7 +83,7 @@ TEST(each_part_has_its_place)
     const char *end;
 
     set_up();
-    end = queue.segment.base + queue.segment.size;
+    end = queue.shared;
     CHECK_EQ((char *)queue.shm, queue.segment.base);
     CHECK(queue.arena >= (char *)(queue.shm + 1));
     CHECK(queue.arena + queue.arena_size <= (char *)queue.claims);
@@ -100,6 +100,8 @@ TEST(each_part_has_its_place)
     }
     CHECK_EQ((size_t)(queue.arena - queue.segment.base) % KIB64, 0);
     CHECK_EQ(queue.outbox_size, 4 * KIB64);
+    CHECK_EQ(queue.shared + queue.shared_size, queue.segment.base + queue.segment.size);
+    CHECK_EQ(queue.shared_size, 2 * KIB64);
     tear_down();
 }
 
@@ -133,6 +135,7 @@ TEST(only_a_segment_of_this_layout_is_one)
 
 TEST(what_is_too_large_fails)
 {
-    CHECK_EQ(ppi_queue_create(&queue, SEATS, (size_t)1 << 60, KIB64), -ENOMEM);
-    CHECK_EQ(ppi_queue_create(&queue, SEATS, KIB64, (size_t)1 << 50), -ENOMEM);
+    CHECK_EQ(ppi_queue_create(&queue, SEATS, (size_t)1 << 60, KIB64, KIB64), -ENOMEM);
+    CHECK_EQ(ppi_queue_create(&queue, SEATS, KIB64, (size_t)1 << 50, KIB64), -ENOMEM);
+    CHECK_EQ(ppi_queue_create(&queue, SEATS, KIB64, KIB64, (size_t)1 << 60), -ENOMEM);
 }

@@ -40,7 +40,7 @@ static const struct ppi_futex_ops counting = { .wait = count_wait, .wake = count
 
 static void set_up(const struct ppi_futex_ops *futex)
 {
-    CHECK_EQ(ppi_queue_create(&queue, 2, OUTBOX, OUTBOX), 0);
+    CHECK_EQ(ppi_queue_create(&queue, 2, OUTBOX, OUTBOX, OUTBOX), 0);
     queue.futex = futex;
     wakes = waits = 0;
     ppi_seat_init(&seat, &queue, 1, 1);

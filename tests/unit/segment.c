@@ -17,7 +17,8 @@
 enum { SEATS = 3 };
 
 static struct ppi_segment segment;
-static const size_t lengths[PPI_PARTS] = { 100 * KIB, 1, 200 * KIB, SEATS * 128 * KIB };
+static const size_t lengths[PPI_PARTS] = { 100 * KIB, 1, 200 * KIB, SEATS * 128 * KIB,
+                                           80 * KIB };
 
 static void set_up(void)
 {
@@ -128,6 +129,37 @@ TEST(too_much_fails)
     CHECK_EQ(ppi_segment_create(&segment, huge, 1), -ENOMEM);
 }
 
+/* As when a pool is joined. */
+TEST(what_is_shared_outlives_the_rest)
+{
+    char *shared, *other;
+
+    set_up();
+    shared = ppi_segment_part(&segment, PPI_SHARED);
+    shared[0] = 1;
+    ppi_segment_leave(&segment);
+    check_access(segment.base, segment.offset[PPI_SHARED], NONE);
+    check_part(PPI_SHARED, WRITE);
+    other = mmap(segment.base, KIB, PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    CHECK_EQ(other, segment.base); /* what is left is anybody's */
+    ppi_segment_destroy(&segment); /* the harness would see a mapping that stays */
+    ppi_segment_destroy(&segment);
+    check_access(other, KIB, WRITE);
+    munmap(other, KIB);
+    check_access(shared, segment.length[PPI_SHARED], NONE);
+}
+
+TEST(nothing_is_shared)
+{
+    const size_t none[PPI_PARTS] = { KIB, KIB, KIB, 128 * KIB };
+
+    CHECK_EQ(ppi_segment_create(&segment, none, 128 * KIB), 0);
+    CHECK_EQ(ppi_segment_confine_client(&segment), 0);
+    ppi_segment_leave(&segment);
+    ppi_segment_destroy(&segment);
+}
+
 static void check_no_descriptor(void)
 {
     CHECK_EQ(setrlimit(RLIMIT_NOFILE, &(struct rlimit){ 0, 0 }), 0);
@@ -161,10 +193,56 @@ TEST(pages_given_back_read_as_zero)
     set_up();
     page = ppi_segment_part(&segment, PPI_QUEUE) + PPI_PAGE;
     page[0] = page[PPI_PAGE] = 5;
-    ppi_segment_release_pages(page, PPI_PAGE);
+    CHECK(ppi_segment_release_pages(page, PPI_PAGE));
+    CHECK_EQ(page[0], 0);
+    CHECK_EQ(page[PPI_PAGE], 5);
+    ppi_segment_clear_pages(page + PPI_PAGE, PPI_PAGE);
+    CHECK_EQ(page[PPI_PAGE], 0);
+    ppi_segment_destroy(&segment);
+}
+
+static bool is_in_memory(char *page)
+{
+    unsigned char in_memory;
+
+    CHECK_EQ(mincore(page, PPI_PAGE, &in_memory), 0);
+    return in_memory & 1;
+}
+
+/* What is locked is given back, too. */
+TEST(locked_pages_are_cleared)
+{
+    char *page;
+
+    if (HARNESS_SANITIZED)
+        SKIP("sanitizers do not let memory be locked");
+    set_up();
+    page = ppi_segment_part(&segment, PPI_SHARED);
+    page[0] = page[PPI_PAGE] = 5;
+    if (mlock(page, PPI_PAGE) != 0)
+        SKIP("no memory may be locked here: %s", strerror(errno));
+    CHECK(!ppi_segment_release_pages(page, PPI_PAGE));
+    ppi_segment_clear_pages(page, PPI_PAGE);
+    CHECK(!is_in_memory(page));
     CHECK_EQ(page[0], 0);
     CHECK_EQ(page[PPI_PAGE], 5);
     ppi_segment_destroy(&segment);
+}
+
+/* Of private memory no page is taken back. */
+TEST(pages_that_are_not_taken_back_are_zeroed)
+{
+    char *pages = mmap(NULL, 2 * PPI_PAGE, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    CHECK(pages != MAP_FAILED);
+    memset(pages, 5, 2 * PPI_PAGE);
+    CHECK(!ppi_segment_release_pages(pages, PPI_PAGE));
+    CHECK_EQ(pages[0], 5);
+    ppi_segment_clear_pages(pages, PPI_PAGE);
+    for (size_t at = 0; at < 2 * PPI_PAGE; at++)
+        CHECK_EQ(pages[at], at < PPI_PAGE ? 0 : 5);
+    munmap(pages, 2 * PPI_PAGE);
 }
 
 /* ---- Who may what -------------------------------------------------------- */
@@ -176,6 +254,7 @@ static void check_client(void)
     check_part(PPI_CLAIMS, WRITE);
     check_part(PPI_CONTROL, READ);
     check_part(PPI_SEATS, READ);
+    check_part(PPI_SHARED, WRITE);
 }
 
 static void check_supervisor(void)
@@ -185,6 +264,7 @@ static void check_supervisor(void)
     check_part(PPI_CLAIMS, WRITE);
     check_part(PPI_CONTROL, WRITE);
     check_part(PPI_SEATS, READ);
+    check_part(PPI_SHARED, NONE);
 }
 
 /* Workers are children of the supervisor. */
@@ -195,6 +275,7 @@ static void check_worker(unsigned mine)
     check_part(PPI_QUEUE, READ);
     check_part(PPI_CLAIMS, WRITE);
     check_part(PPI_CONTROL, READ);
+    check_part(PPI_SHARED, WRITE);
     for (unsigned i = 0; i < SEATS; i++)
         check_access(seat(i), segment.seat_size, i == mine ? WRITE : NONE);
 }

@@ -193,7 +193,7 @@ static void be_client(void *what)
 
 static void set_up(uint64_t *tail)
 {
-    CHECK_EQ(ppi_queue_create(&queue, MOST_WORKERS, KIB64, KIB64), 0);
+    CHECK_EQ(ppi_queue_create(&queue, MOST_WORKERS, KIB64, KIB64, KIB64), 0);
     queue.futex = &steps_futex;
     memset(&world, 0, sizeof world);
     memset(running, 0xff, sizeof running);

@@ -74,6 +74,7 @@ static struct flight {
     const pp_task *task; /* NULL: nothing */
     uint64_t position;
     long number; /* of the first item */
+    char *out;   /* in shared memory, or NULL */
     uint64_t end;
     bool outcome[MOST_ITEMS];
     unsigned outcomes;
@@ -102,10 +103,13 @@ static void submit(struct random *random, long number)
                                .position = position,
                                .number = number,
                                .end = items };
+    if (flight->task == &triple_pp_task && random_percent(random, 50))
+        flight->out = queue.shared + position % PPI_WINDOW * MOST_ITEMS * sizeof(long);
     slot->begin = 0;
     slot->end = flight->end;
     slot->run = (uintptr_t)flight->task->run;
     slot->args = (uint64_t)((char *)slot->inline_args - queue.segment.base);
+    slot->out = flight->out ? (uint64_t)(flight->out - queue.segment.base) : 0;
     slot->stride = sizeof(long);
     slot->result_size = (uint32_t)flight->task->result_size;
     slot->result_kind = (uint8_t)flight->task->result_kind;
@@ -129,6 +133,12 @@ static void check_item(const struct flight *flight, const struct ppi_record_shm 
     }
     CHECK_EQ(record->outcome, PPI_OK);
     CHECK(!raises(number));
+    CHECK_EQ((record->flags & PPI_IN_PLACE) != 0, flight->out != NULL);
+    if (flight->out) {
+        CHECK_EQ(record->payload_size, 0);
+        CHECK(is_right(flight->task, number, flight->out + item * sizeof(long)));
+        return;
+    }
     payload += (item - record->first) * flight->task->result_size;
     CHECK(is_right(flight->task, number, payload));
 }
@@ -209,7 +219,7 @@ static void *work(void *what)
 static void set_up(pthread_t *threads)
 {
     tail = 3 * PPI_WINDOW - 10;
-    CHECK_EQ(ppi_queue_create(&queue, WORKERS, 1 << 16, 1 << 20), 0);
+    CHECK_EQ(ppi_queue_create(&queue, WORKERS, 1 << 16, 1 << 20, 1 << 18), 0);
     atomic_store(&queue.shm->tail, tail);
     atomic_store(&queue.claims->head, tail);
     for (int i = 0; i < WORKERS; i++)
