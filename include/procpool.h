@@ -33,6 +33,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <sys/types.h>
 
 #ifdef __cplusplus
@@ -321,6 +322,17 @@ int pp_pool_free(pp_pool *pool);
  */
 int pp_poll(pp_pool *pool);
 
+/*
+ * A descriptor for poll(), epoll or an event loop, of a pool made with
+ * PP_CALLBACKS_POLL: it is readable when pp_poll() has something to do.  Call that
+ * then, and do nothing else with it; it belongs to the pool, stays the same and is
+ * closed by pp_pool_free().  An idle pool leaves it alone.
+ *
+ * Returns the descriptor, or -EINVAL (also for a pool made otherwise), -ECHILD.
+ * Since 0.1.
+ */
+int pp_pool_fd(pp_pool *pool);
+
 /* ---- Shared memory ----------------------------------------------------- */
 
 /*
@@ -606,6 +618,36 @@ const pp_error *pp_failure(pp_result *result, size_t i);
  * -ECHILD.  Since 0.1.
  */
 int pp_cancel(pp_result *result);
+
+/* How far a call or map has come.  Since 0.1. */
+typedef struct pp_progress {
+    size_t total;   /* items */
+    size_t done;    /* of these, that have ended in whatever way; never goes back */
+    size_t failed;  /* of these, that failed */
+    double elapsed; /* seconds from its first item's way to the workers to its end, or to now */
+    double rate;    /* items per second; 0 as long as none is done */
+    double eta;     /* seconds that are left at that rate: 0 at the end, until the first item
+                       is done infinite */
+    size_t reserved_[4];
+} pp_progress;
+
+/*
+ * How far a result has come, at any time and from any thread.  Items that are done in
+ * a chunk that is still running count.  Neither waits nor runs callbacks.  All zero for
+ * NULL and in another process.  Since 0.1.
+ */
+pp_progress pp_progress_of(pp_result *result);
+
+/*
+ * pp_progress_bar(result, stream, .timeout)
+ *
+ * pp_wait() that, if stream is a terminal, draws on it how far the result is, ten
+ * times a second, and ends with a line of its own; otherwise it writes nothing.
+ * Returns as pp_wait(), and -EINVAL if stream is NULL.  Since 0.1.
+ */
+#define pp_progress_bar(result, stream, ...)                                               \
+    pp_progress_bar_with((result), (stream), PP_TIMEOUT_(__VA_ARGS__))
+int pp_progress_bar_with(pp_result *result, FILE *stream, double timeout);
 
 /*
  * Frees a result and what it handed out by pointer.  If its task has not ended,

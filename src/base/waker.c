@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -36,23 +37,36 @@ void ppi_waker_close(struct ppi_waker *waker)
     *waker = PPI_NO_WAKER;
 }
 
-bool ppi_waker_signal(const struct ppi_waker *waker)
+/* Whether the writer is still what it was. */
+static bool is_ours(const struct ppi_waker *waker)
 {
     struct stat status;
 
-    if (waker->writer < 0 || fstat(waker->writer, &status) < 0 ||
-        status.st_dev != waker->device || status.st_ino != waker->inode)
+    return waker->writer >= 0 && fstat(waker->writer, &status) == 0 &&
+           status.st_dev == waker->device && status.st_ino == waker->inode;
+}
+
+bool ppi_waker_signal(const struct ppi_waker *waker)
+{
+    int cancelable;
+    ssize_t written;
+
+    if (!is_ours(waker))
         return false;
-    while (write(waker->writer, "", 1) < 0)
-        if (errno != EINTR)
-            return errno == EAGAIN; /* full, and so readable */
-    return true;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancelable); /* locks may be held */
+    while ((written = write(waker->writer, "", 1)) < 0 && errno == EINTR)
+        ;
+    pthread_setcancelstate(cancelable, NULL);
+    return written > 0 || errno == EAGAIN; /* full, and so readable */
 }
 
 void ppi_waker_clear(const struct ppi_waker *waker)
 {
     char signals[256];
+    int cancelable;
 
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancelable);
     while (read(waker->reader, signals, sizeof signals) < 0 && errno == EINTR)
         ;
+    pthread_setcancelstate(cancelable, NULL);
 }

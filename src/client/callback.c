@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Callbacks, and the thread that runs them when nobody else does. */
-#include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/public.h"
 #include "client/client.h"
 #include "queue/wake.h"
 
@@ -36,21 +35,37 @@ static void run_callback(pp_pool *pool, pp_result *result)
     ppi_notify(pool);
 }
 
-int ppi_run_callbacks(pp_pool *pool)
+static int run_callbacks(pp_pool *pool, size_t most)
 {
-    int count = 0;
+    size_t count = 0;
 
-    while (!ppi_list_empty(&pool->due) && !pool->calling) {
+    while (count < most && !ppi_list_empty(&pool->due) && !pool->calling) {
         run_callback(pool, PPI_FIRST(&pool->due, pp_result, waiting));
         count++;
     }
-    return count;
+    return count < INT_MAX ? (int)count : INT_MAX;
+}
+
+int ppi_run_callbacks(pp_pool *pool)
+{
+    return run_callbacks(pool, SIZE_MAX);
+}
+
+int ppi_run_callbacks_once(pp_pool *pool)
+{
+    size_t due = 0;
+
+    for (struct ppi_link *link = pool->due.head.next; link != &pool->due.head; link = link->next)
+        due++;
+    return run_callbacks(pool, due);
 }
 
 /* ---- The service thread ---- */
 
 void ppi_rouse(pp_pool *pool)
 {
+    if (!ppi_list_empty(&pool->due) && !pool->gone)
+        ppi_ring_event(pool->queue); /* there is a callback for pp_poll() */
     if (pool->dozing)
         ppi_rouse_service(pool->queue);
     if (pool->resting)
@@ -158,23 +173,4 @@ void ppi_stop_serving(pp_pool *pool)
     pthread_mutex_unlock(&pool->lock);
     if (served)
         pthread_join(pool->service, NULL);
-}
-
-PPI_PUBLIC int pp_poll(pp_pool *pool)
-{
-    int error = ppi_check_pool(pool), count;
-
-    if (error)
-        return error;
-    if (pool->mode != PP_CALLBACKS_POLL)
-        return -EINVAL;
-    pthread_mutex_lock(&pool->lock);
-    if (ppi_in_callback(pool)) {
-        count = -EDEADLK;
-    } else {
-        ppi_look(pool);
-        count = ppi_run_callbacks(pool);
-    }
-    pthread_mutex_unlock(&pool->lock);
-    return count;
 }

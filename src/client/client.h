@@ -64,7 +64,6 @@ struct pp_result {
     size_t next;
     size_t chunksize;   /* 0: guided */
     size_t cut;         /* chunks until now */
-    uint64_t started_ns; /* when the first was, of guided ones */
     bool waits;         /* somebody waits for it from the start */
     const void *items;  /* the caller's, while it waits; a single call's own copy */
     void *block;        /* that copy; or without items, all encoded in the arena */
@@ -81,6 +80,10 @@ struct pp_result {
 
     pp_callback *callback, *error_callback;
     void *user;
+
+    /* Progress. */
+    uint64_t started_ns, ended_ns; /* 0: it has not */
+    size_t shown;                  /* items done, as was said last: never goes back */
 };
 
 /* A slot's task, as the client knows it: the truth. */
@@ -92,6 +95,8 @@ struct ppi_flight {
     void *block;     /* of arguments, to be freed */
     size_t staged;
     bool withdrawn;  /* cancelled before anyone had claimed it; ended at once */
+    uint64_t looked; /* pool->looks when this was seen running, with ... */
+    size_t ahead;    /* ... so many items done */
 };
 
 enum ppi_pool_phase { PPI_IS_OPEN, PPI_IS_CLOSED, PPI_IS_TERMINATED };
@@ -114,6 +119,7 @@ struct pp_pool {
     uint64_t tail;
     size_t used; /* slots */
     struct ppi_flight flights[PPI_WINDOW];
+    uint64_t looks; /* at what is running, for progress */
     uint64_t control_taken;           /* records of the supervisor's */
     uint64_t taken[PPI_MAX_SEATS];    /* records of a seat's */
     uint32_t released[PPI_MAX_SEATS]; /* incarnations that are no more */
@@ -141,6 +147,8 @@ struct pp_pool {
     bool resting; /* asleep, with nothing to do */
     pthread_cond_t work;
     pthread_t service;
+    int loop;     /* epoll descriptor for the program's event loop; -1: none */
+    bool watched; /* the program knows it */
     bool calling; /* a callback is running, in the thread caller */
     pthread_t caller;
     pp_result *called;
@@ -315,8 +323,20 @@ void ppi_stop_serving(pp_pool *pool);
 /* Locked.  Runs the callbacks that are due, unlocked; how many it were. */
 int ppi_run_callbacks(pp_pool *pool);
 
+/* Locked.  The same for those that are due now, not for what these make due. */
+int ppi_run_callbacks_once(pp_pool *pool);
+
 /* Locked.  Whether this thread is running one. */
 bool ppi_in_callback(const pp_pool *pool);
+
+/* ---- event.c ---- */
+
+/* With PP_CALLBACKS_POLL, makes the descriptor for event loops; 0 or -errno. */
+int ppi_loop_open(pp_pool *pool);
+void ppi_loop_close(pp_pool *pool);
+
+/* Locked.  Its death has been dealt with and is no news any more. */
+void ppi_loop_forget_supervisor(pp_pool *pool);
 
 /* ---- end.c ---- */
 

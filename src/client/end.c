@@ -75,6 +75,7 @@ void ppi_notice_loss(pp_pool *pool)
     pool->lost = true;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancelable); /* we hold the lock */
     ppi_reap_quiet(pool->supervisor);
+    ppi_loop_forget_supervisor(pool);
     if (state_of(pool) < PPI_POOL_BROKEN)
         await_orphans(pool);
     pthread_setcancelstate(cancelable, NULL);
@@ -109,6 +110,8 @@ void ppi_shut_down(pp_pool *pool)
     pool->gone = true;
     close(pool->supervisor);
     ppi_waker_close(&pool->queue->poke);
+    if (pool->watched)
+        ppi_waker_clear(&pool->queue->event); /* there is nothing more to come */
     ppi_buddy_destroy(&pool->arena);
     ppi_queue_leave(pool->queue); /* shared memory stays until the pool is freed */
 }
@@ -233,6 +236,7 @@ PPI_PUBLIC int pp_pool_free(pp_pool *pool)
     pthread_mutex_unlock(&pool->lock);
     ppi_buddy_destroy(&pool->shared);
     ppi_queue_destroy(pool->queue);
+    ppi_loop_close(pool);
     ppi_objects_destroy(pool->objects);
     pthread_cond_destroy(&pool->progress);
     pthread_cond_destroy(&pool->work);

@@ -196,6 +196,8 @@ static bool feed_chunk(pp_pool *pool, pp_result *result, size_t count)
     flight->begin = result->next;
     flight->end = result->next + count;
     flight->left = count;
+    if (result->started_ns == 0)
+        result->started_ns = ppi_now_ns();
     result->next += count;
     result->cut++;
     result->in_flight++;
@@ -225,8 +227,6 @@ static bool feed_result(pp_pool *pool, pp_result *result)
 {
     double pace = is_guided(result) ? pace_of(result) : 0;
 
-    if (result->next == 0 && is_guided(result))
-        result->started_ns = ppi_now_ns();
     while (result->next < result->count) {
         if (pool->used >= MOST_USED || !wants_more(pool, result, pace))
             return false;

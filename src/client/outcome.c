@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "client/client.h"
 
 static uint64_t bits(size_t from, size_t to) /* of one word, from < to <= 64 */
@@ -165,6 +166,7 @@ void ppi_settle(pp_result *result)
     pool->open--;
     pool->expected -= result->expected;
     result->state = PPI_DONE;
+    result->ended_ns = result->started_ns != 0 ? ppi_now_ns() : 0;
     if (result->forgotten) {
         ppi_result_destroy(result);
     } else if (ppi_first_failure(result) ? result->error_callback : result->callback) {

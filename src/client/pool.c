@@ -79,11 +79,7 @@ int ppi_make_limits(double time_limit, double grace, int retries, struct ppi_lim
 
 void ppi_poke(pp_pool *pool)
 {
-    int cancelable;
-
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancelable); /* we hold the lock */
     ppi_waker_signal(&pool->queue->poke);
-    pthread_setcancelstate(cancelable, NULL);
 }
 
 /* ---- Sizes ---- */
@@ -184,6 +180,8 @@ static int make_descriptors(pp_pool *pool)
         return pool->heritage.client;
     error = ppi_waker_open(&pool->queue->poke);
     pool->heritage.poke = pool->queue->poke.reader;
+    if (!error && pool->mode == PP_CALLBACKS_POLL)
+        error = ppi_waker_open(&pool->queue->event);
     return error;
 }
 
@@ -193,6 +191,7 @@ static void unmake(pp_pool *pool)
     if (pool->heritage.client >= 0)
         close(pool->heritage.client);
     ppi_waker_close(&pool->queue->poke);
+    ppi_loop_close(pool);
     ppi_buddy_destroy(&pool->arena);
     ppi_buddy_destroy(&pool->shared);
     ppi_queue_destroy(pool->queue);
@@ -225,7 +224,8 @@ static pp_pool *allocate(const pp_pool_options *options, unsigned workers)
     pool->heritage.initarg = options->initarg;
     pool->heritage.max_items = (uint64_t)options->max_tasks_per_child;
     pool->heritage.client = pool->heritage.poke = -1;
-    pool->queue->poke = PPI_NO_WAKER;
+    pool->queue->poke = pool->queue->event = PPI_NO_WAKER;
+    pool->loop = -1;
     return pool;
 }
 
@@ -346,6 +346,8 @@ static int start(pp_pool *pool, pp_error **error)
     }
     close(pool->heritage.client);
     code = -ppi_segment_confine_client(&pool->queue->segment);
+    if (!code)
+        code = -ppi_loop_open(pool);
     pthread_mutex_lock(&pool->lock);
     await_birth(pool);
     if (!code)

@@ -147,6 +147,9 @@ struct ppi_queue_shm {
  *   client_waits  client sets; waker clears     the client is asleep or    client is woken by
  *                                               about to be                the reap
  *   client_bell   whoever has a result          the client sleeps on it    rung by the reap
+ *   event_waits   client sets; waker clears,    the client's event loop    cleared by the reap
+ *                 or sets to PPI_EVENT_OWED     waits for the descriptor,
+ *                 and alarms the supervisor     or is about to
  *   service_waits client sets; waker clears     the client's service       cleared by the reap
  *                                               thread dozes
  *   service_bell  a worker that falls asleep    it dozes on this           rung by the reap
@@ -162,11 +165,15 @@ struct ppi_claims_shm {
     _Atomic uint32_t waking;
     _Alignas(PPI_LINE) _Atomic uint32_t client_bell;
     _Atomic uint32_t client_waits;
+    _Atomic uint32_t event_waits;
     _Alignas(PPI_LINE) _Atomic uint32_t service_bell;
     _Atomic uint32_t service_waits;
     _Alignas(PPI_LINE) _Atomic uint64_t sleepers[(PPI_MAX_SEATS + 63) / 64];
     _Alignas(PPI_LINE) _Atomic uint64_t words[PPI_WINDOW];
 };
+
+/* Of event_waits: the waker has no descriptor any more, the supervisor shall do it. */
+#define PPI_EVENT_OWED 2
 
 /* How an item, or a run of items, ended; and news. */
 enum ppi_outcome {
@@ -233,8 +240,8 @@ enum ppi_seat_state {
  *                reap                                                   are no crashes
  *   intent       reap only               before the CAS of the claim    the claim word says
  *                                                                       whether it came to it
- *   runs         reap only               after item and outbox_at       differs from intent:
- *                                                                       nothing was started
+ *   runs         reap; progress          release / acquire: after item  differs from intent:
+ *                                        and outbox_at                  nothing was started
  *   item         reap; progress          relaxed, after the result      this item was running
  *   outbox_at    reap only               before runs                    where results of
  *                                                                       [run_first, item) are

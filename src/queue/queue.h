@@ -20,6 +20,7 @@ struct ppi_queue {
     unsigned seats;
     const struct ppi_futex_ops *futex;
     struct ppi_waker poke; /* what wakes the supervisor */
+    struct ppi_waker event; /* what an event loop of the client's waits for, if there is one */
     pid_t supervisor;      /* in a worker; otherwise 0 */
 };
 

@@ -67,23 +67,42 @@ void ppi_sleep(struct ppi_claimer *claimer)
     atomic_fetch_and(sleepers_of(queue, claimer->index), ~bit);
 }
 
-/* Wakes who has announced its sleep with this flag.  Partners: the announcements. */
+/* After a fence, wakes who has announced its sleep with this flag. */
 static void wake(struct ppi_queue *queue, _Atomic uint32_t *flag, _Atomic uint32_t *bell)
 {
-    atomic_thread_fence(memory_order_seq_cst);
     if (!atomic_load_explicit(flag, memory_order_relaxed) || !atomic_exchange(flag, 0))
         return;
     atomic_fetch_add(bell, 1);
     queue->futex->wake(bell, PPI_ALL);
 }
 
+void ppi_ring_event(struct ppi_queue *queue)
+{
+    _Atomic uint32_t *waits = &queue->claims->event_waits;
+
+    if (queue->event.writer < 0 || !atomic_load_explicit(waits, memory_order_relaxed) ||
+        !atomic_exchange(waits, 0) || queue->futex->signal(&queue->event))
+        return;
+    atomic_store(waits, PPI_EVENT_OWED);
+    ppi_alarm(queue);
+}
+
+void ppi_ring_owed_event(struct ppi_queue *queue)
+{
+    if (atomic_load_explicit(&queue->claims->event_waits, memory_order_acquire) == PPI_EVENT_OWED)
+        ppi_ring_event(queue);
+}
+
 void ppi_wake_client(struct ppi_queue *queue)
 {
+    atomic_thread_fence(memory_order_seq_cst); /* partners: announce(), ppi_event_announce() */
     wake(queue, &queue->claims->client_waits, &queue->claims->client_bell);
+    ppi_ring_event(queue);
 }
 
 void ppi_wake_service(struct ppi_queue *queue)
 {
+    atomic_thread_fence(memory_order_seq_cst); /* partner: announce() */
     wake(queue, &queue->claims->service_waits, &queue->claims->service_bell);
 }
 
@@ -110,6 +129,10 @@ void ppi_wake_all(struct ppi_queue *queue)
     atomic_store(&claims->client_waits, 0);
     ppi_wake_leader(queue);
     ppi_rouse_service(queue);
+    /* Also when the flag is not set: the dead may have taken it, and not signalled. */
+    atomic_store(&claims->event_waits, 0);
+    if (queue->event.writer >= 0)
+        queue->futex->signal(&queue->event);
 }
 
 void ppi_forget_sleeper(struct ppi_queue *queue, unsigned seat)
@@ -117,7 +140,7 @@ void ppi_forget_sleeper(struct ppi_queue *queue, unsigned seat)
     atomic_fetch_and(sleepers_of(queue, seat), ~(UINT64_C(1) << seat % 64));
 }
 
-/* The bell's value, from before the flag was set.  Partner: wake(). */
+/* The bell's value, from before the flag was set.  Partners: those who call wake(). */
 static uint32_t announce(_Atomic uint32_t *flag, const _Atomic uint32_t *bell)
 {
     uint32_t value = atomic_load_explicit(bell, memory_order_acquire);
@@ -146,6 +169,13 @@ uint32_t ppi_client_announce(struct ppi_queue *queue)
 int ppi_client_sleep(struct ppi_queue *queue, uint32_t bell, uint64_t deadline_ns)
 {
     return sleep_on(queue, &queue->claims->client_bell, bell, deadline_ns);
+}
+
+void ppi_event_announce(struct ppi_queue *queue)
+{
+    ppi_waker_clear(&queue->event); /* a signal that is still on its way makes for one look in vain */
+    atomic_store(&queue->claims->event_waits, 1);
+    atomic_thread_fence(memory_order_seq_cst); /* partner: the fence in ppi_wake_client() */
 }
 
 uint32_t ppi_service_announce(struct ppi_queue *queue)

@@ -18,6 +18,10 @@
  * record.  No work is delayed by that: as long as no worker runs out of it there is
  * work in the queue.
  *
+ * An event loop of the client's sleeps neither here nor there but in poll(), on a
+ * descriptor.  That is announced in the same way, and costs a call of the kernel only
+ * when it was.
+ *
  * A worker that is killed takes its wake-up with it, which is why the supervisor
  * calls ppi_wake_all() after every death, whatever it found.
  */
@@ -37,8 +41,20 @@ void ppi_pass_on(struct ppi_claimer *claimer);
 /* Worker: sleeps until there may be something to do.  Returns at once if there is. */
 void ppi_sleep(struct ppi_claimer *claimer);
 
-/* After a record was committed: wakes the client if it sleeps. */
+/* After a record was committed: wakes the client, and its event loop, if they sleep. */
 void ppi_wake_client(struct ppi_queue *queue);
+
+/* Makes the event loop's descriptor readable if the loop waits for it. */
+void ppi_ring_event(struct ppi_queue *queue);
+
+/* Supervisor: the same for a worker whose task has closed the descriptor. */
+void ppi_ring_owed_event(struct ppi_queue *queue);
+
+/*
+ * Client: makes the descriptor not readable and announces that a loop will wait for
+ * it.  What it then finds by looking once more it must ring for itself.
+ */
+void ppi_event_announce(struct ppi_queue *queue);
 
 /* Worker: there is much to take, or nothing left to do: wakes the service thread. */
 void ppi_wake_service(struct ppi_queue *queue);

@@ -317,6 +317,7 @@ _Noreturn void ppi_supervisor_run(const struct ppi_heritage *heritage)
     set_state(&supervisor, PPI_POOL_RUNNING);
     for (;;) {
         sleep_until_news(&supervisor);
+        ppi_ring_owed_event(&supervisor.queue);
         reap_all(&supervisor);
         kill_condemned(&supervisor);
         ppi_look_at_tasks(&supervisor);

@@ -327,6 +327,7 @@ static void begin(struct ppi_worker *worker, const struct ppi_start *start)
         worker->stop = start->first + worker->left;
     note(&seat->run_first, start->first);
     note_item(worker, start->first);
+    atomic_thread_fence(memory_order_release); /* partner: flight_on() in the client */
     note(&seat->runs, start->position); /* from here on it runs: a death costs the item */
     /* Partners: begin_stop() and ppi_look_at_tasks() in the supervisor. */
     atomic_thread_fence(memory_order_seq_cst);

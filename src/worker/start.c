@@ -69,7 +69,9 @@ static void become_worker(const struct ppi_heritage *heritage, unsigned seat,
     snprintf(name, sizeof name, "pp-worker-%u", seat);
     prctl(PR_SET_NAME, name);
     close(heritage->client);
-    close(heritage->poke); /* others keep the reader: we only write */
+    close(heritage->poke); /* others keep the readers: we only write */
+    if (heritage->queue.event.reader >= 0)
+        close(heritage->queue.event.reader);
     signal(SIGCHLD, SIG_DFL); /* the supervisor has reset all others */
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);

@@ -85,6 +85,7 @@ void rig_open(struct rig *rig)
     rig->queue = &rig->heritage.queue;
     CHECK_EQ(ppi_queue_create(rig->queue, RIG_SEATS, 65536, 65536, 65536), 0);
     rig->queue->futex = &futex;
+    rig->queue->poke = rig->queue->event = PPI_NO_WAKER;
     rig->queue->shm->command = PPI_RUNNING;
     rig->heritage.initializer = initialize;
     rig->heritage.client = rig->heritage.poke = -1;

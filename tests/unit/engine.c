@@ -4,6 +4,7 @@
 #include "engine.h"
 
 #include <signal.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
@@ -46,6 +47,17 @@ static void make_creator_mark(pp_pool *pool)
     *pool->creator = 1;
 }
 
+static void make_loop(pp_pool *pool)
+{
+    struct epoll_event readable = { .events = EPOLLIN };
+
+    if (pool->mode != PP_CALLBACKS_POLL)
+        return;
+    pool->loop = epoll_create1(EPOLL_CLOEXEC);
+    CHECK(pool->loop >= 0);
+    CHECK_EQ(epoll_ctl(pool->loop, EPOLL_CTL_ADD, pool->queue->event.reader, &readable), 0);
+}
+
 static pp_pool *make_pool(void)
 {
     pp_pool *pool = calloc(1, sizeof *pool);
@@ -63,6 +75,9 @@ static pp_pool *make_pool(void)
     pool->heritage.max_items = engine.options.max_items;
     CHECK_EQ(ppi_waker_open(&pool->queue->poke), 0);
     pool->heritage.poke = pool->queue->poke.reader;
+    CHECK_EQ(ppi_waker_open(&pool->queue->event), 0);
+    pool->loop = -1;
+    make_loop(pool);
     pool->supervisor = dup(pool->heritage.poke); /* something to close */
     CHECK(pool->supervisor >= 0);
     CHECK_EQ(ppi_queue_create(pool->queue, seats, ARENA, OUTBOX, ARENA), 0);

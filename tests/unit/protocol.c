@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <procpool.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -144,6 +145,7 @@ struct order {
     unsigned called; /* back */
     bool limited, stops_on_error, is_cancelled;
     unsigned retries;
+    size_t shown;    /* items done, as pp_progress_of() said last */
 };
 
 enum { MOST_THREADS = 3, EACH = MOST_RESULTS / MOST_THREADS };
@@ -151,6 +153,8 @@ enum { MOST_THREADS = 3, EACH = MOST_RESULTS / MOST_THREADS };
 static struct {
     pp_pool *pool;
     bool terminates, damaged, stops;
+
+    bool loops; /* waits in an event loop until every callback was called */
     unsigned threads;
     struct order orders[MOST_RESULTS]; /* so many for each thread */
     unsigned crashed;                  /* items */
@@ -196,7 +200,8 @@ static void submit(struct order *order)
     order->kind = &kinds[random_below(source, 4)];
     order->first = (order - script.orders) * MOST_ITEMS;
     order->count = random_below(source, MOST_ITEMS + 1);
-    order->has_callback = script.threads > 0 && random_percent(source, 30);
+    order->has_callback =
+        script.loops || (script.threads > 0 && random_percent(source, 30));
     options.chunksize = (long)random_below(source, 7);
     if (order->has_callback) {
         options.callback = called_back;
@@ -232,6 +237,21 @@ static void wait_for(const struct order *orders, unsigned count)
     pp_wait(orders[random_below(source, count)].result);
 }
 
+/* Never back, and never more than were begun; a death may come just before that. */
+static void check_progress(struct order *order)
+{
+    pp_progress progress = pp_progress_of(order->result);
+    size_t begun = engine_deaths();
+
+    for (size_t i = 0; i < order->count; i++)
+        begun += runs[order->first + (long)i];
+    HOLDS(*source, progress.total == order->count);
+    HOLDS(*source, progress.done >= order->shown && progress.done <= progress.total);
+    HOLDS(*source, progress.done <= begun || script.damaged || script.stops);
+    HOLDS(*source, progress.failed <= progress.done);
+    order->shown = progress.done;
+}
+
 /* One thread's part. */
 static void *submit_some(void *what)
 {
@@ -240,6 +260,8 @@ static void *submit_some(void *what)
 
     for (unsigned i = 0; i < wanted; i++) {
         submit(&orders[i]);
+        while (random_percent(source, 40))
+            check_progress(&orders[random_below(source, i + 1)]);
         if (random_percent(source, 30))
             wait_for(orders, i + 1);
         if (random_percent(source, 30))
@@ -312,10 +334,39 @@ static void submit_all(void)
         pthread_join(threads[i], NULL);
 }
 
+static bool all_called(void)
+{
+    for (unsigned i = 0; i < MOST_RESULTS; i++)
+        if (script.orders[i].result && script.orders[i].called == 0)
+            return false;
+    return true;
+}
+
+static bool is_readable(void *fd)
+{
+    struct pollfd poller = { .fd = *(int *)fd, .events = POLLIN };
+
+    return poll(&poller, 1, 0) > 0;
+}
+
+static void loop(pp_pool *pool)
+{
+    int fd = pp_pool_fd(pool);
+
+    HOLDS(*source, fd >= 0);
+    while (!all_called()) {
+        if (!is_readable(&fd))
+            steps_await(is_readable, &fd);
+        HOLDS(*source, pp_poll(pool) >= 0);
+    }
+}
+
 static void use(pp_pool *pool)
 {
     script.pool = pool;
     submit_all();
+    if (script.loops)
+        loop(pool);
     HOLDS(*source, (script.terminates ? pp_terminate(pool) : pp_close(pool)) == 0);
     HOLDS(*source, pp_join(pool) == 0);
     for (unsigned i = 0; i < MOST_RESULTS; i++) {
@@ -351,6 +402,7 @@ static void run_schedule(struct random *random, const struct engine_options *opt
     script.threads = threads;
     script.stops = stops;
     script.terminates = random_percent(random, 20);
+    script.loops = options->callbacks == PP_CALLBACKS_POLL && random_percent(random, 40);
     HOLDS(*random, engine_run(random, options, use));
 }
 

@@ -378,7 +378,7 @@ static bool signal_waker(const struct ppi_waker *waker)
 {
     steps_yield();
     write_back(self);
-    return ppi_waker_signal(waker);
+    return random_percent(source, losing) || ppi_waker_signal(waker);
 }
 
 const struct ppi_futex_ops steps_futex = {

@@ -5,6 +5,8 @@
  */
 #include "stepping.h"
 
+#include <poll.h>
+
 #include "queue/wake.h"
 
 #include "harness.h"
@@ -20,6 +22,7 @@ struct faults {
     unsigned lost_wakes; /* percent */
     bool silent_reaper;  /* does not wake anybody */
     bool no_passing_on;
+    bool owes; /* the supervisor leaves undone what workers cannot */
 };
 
 static struct ppi_queue queue;
@@ -30,6 +33,8 @@ static struct {
     unsigned workers, tasks, endless, deaths;
     unsigned client, process[MOST_WORKERS];
     bool dead[MOST_WORKERS]; /* and not reaped yet */
+    bool closed[MOST_WORKERS]; /* their tasks have closed the event */
+    bool loops;                /* the client sleeps in an event loop */
     struct ppi_claimer claimers[MOST_WORKERS];
     unsigned ended; /* tasks, as the client knows */
     bool over;
@@ -114,9 +119,18 @@ static void reap(unsigned seat)
     start_worker(seat);
 }
 
+static bool is_readable(void *waker)
+{
+    struct pollfd poller = { .fd = ((struct ppi_waker *)waker)->reader, .events = POLLIN };
+
+    return poll(&poller, 1, 0) > 0;
+}
+
 static bool has_news(void *what)
 {
     (void)what;
+    if (is_readable(&queue.poke))
+        return true;
     for (unsigned seat = 0; seat < world.workers; seat++)
         if (world.dead[seat])
             return true;
@@ -128,6 +142,9 @@ static void supervise(void *what)
     (void)what;
     while (!world.over) {
         steps_await(has_news, NULL);
+        ppi_waker_clear(&queue.poke);
+        if (!faults.owes)
+            ppi_ring_owed_event(&queue);
         for (unsigned seat = 0; seat < world.workers; seat++)
             if (world.dead[seat])
                 reap(seat);
@@ -150,12 +167,26 @@ static bool take_in(void)
     return world.ended > before;
 }
 
+/* As pp_poll() ends, and the loop goes on. */
+static void wait_in_loop(void)
+{
+    ppi_event_announce(&queue);
+    if (take_in())
+        ppi_ring_event(&queue);
+    if (!is_readable(&queue.event))
+        steps_await(is_readable, &queue.event);
+}
+
 static void wait_for_news(void)
 {
     uint32_t bell;
 
     if (take_in())
         return;
+    if (world.loops) {
+        wait_in_loop();
+        return;
+    }
     bell = ppi_client_announce(&queue);
     if (!take_in())
         ppi_client_sleep(&queue, bell, UINT64_MAX);
@@ -191,14 +222,38 @@ static void be_client(void *what)
 
 /* ---- A schedule ---------------------------------------------------------- */
 
+/* The event is not there for workers whose tasks have closed it. */
+static bool signal_perhaps(const struct ppi_waker *waker)
+{
+    for (unsigned seat = 0; seat < world.workers; seat++)
+        if (world.closed[seat] && steps_self() == (int)world.process[seat] &&
+            waker->reader == queue.event.reader)
+            return false;
+    return steps_futex.signal(waker);
+}
+
+static void open_event(void)
+{
+    static struct ppi_futex_ops futex;
+
+    futex = steps_futex;
+    futex.signal = signal_perhaps;
+    queue.futex = &futex;
+    CHECK_EQ(ppi_waker_open(&queue.poke), 0);
+    CHECK_EQ(ppi_waker_open(&queue.event), 0);
+    world.loops = random_percent(source, 50);
+    for (unsigned seat = 0; seat < world.workers; seat++)
+        world.closed[seat] = random_percent(source, 20);
+}
+
 static void set_up(uint64_t *tail)
 {
     CHECK_EQ(ppi_queue_create(&queue, MOST_WORKERS, KIB64, KIB64, KIB64), 0);
-    queue.futex = &steps_futex;
     memset(&world, 0, sizeof world);
     memset(running, 0xff, sizeof running);
     memset(ended, 0, sizeof ended);
     world.workers = 1 + random_below(source, MOST_WORKERS);
+    open_event();
     world.tasks = world.workers + random_below(source, MOST_TASKS - MOST_WORKERS);
     world.endless = random_below(source, world.workers);
     world.deaths = random_percent(source, 70) ? random_below(source, 6) : 0;
@@ -234,6 +289,8 @@ static bool run_schedule(struct random *random)
     steps_at_each(die_perhaps);
     steps_run();
     good = all_ended();
+    ppi_waker_close(&queue.poke);
+    ppi_waker_close(&queue.event);
     ppi_queue_destroy(&queue);
     return good;
 }
@@ -269,4 +326,9 @@ TEST(a_wake_that_dies_with_its_worker_is_noticed)
 TEST(a_wake_that_is_not_passed_on_is_noticed)
 {
     CHECK(stuck_with((struct faults){ .no_passing_on = true }) > 0);
+}
+
+TEST(an_event_that_is_owed_is_noticed)
+{
+    CHECK(stuck_with((struct faults){ .owes = true }) > 0);
 }

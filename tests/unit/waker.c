@@ -40,7 +40,7 @@ TEST(full_is_readable)
     struct ppi_waker waker;
 
     CHECK_EQ(ppi_waker_open(&waker), 0);
-    for (int i = 0; i < 1 << 20; i++) /* more than a pipe holds */
+    for (int i = 0; i < 1 << 17; i++) /* more than a pipe holds */
         CHECK(ppi_waker_signal(&waker));
     CHECK(is_readable(waker.reader));
     ppi_waker_close(&waker);
