@@ -2,6 +2,7 @@
 /* Misuse: each is a documented error, and leaves nothing behind. */
 #include <dlfcn.h>
 #include <limits.h>
+#include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -202,6 +203,47 @@ TEST(chunksize)
         CHECK_NULL(pp_starmap_async(pool, square, &star, 0, .chunksize = sizes[i]), EINVAL);
     }
     check_works(pool);
+    finish(pool);
+}
+
+/* With options that are out of their range nothing is submitted. */
+#define CHECK_REFUSED(...)                                                                 \
+    do {                                                                                   \
+        long item_ = 1;                                                                    \
+        CHECK_EQ(pp_apply(pool, PP_CALL(square, 1), NULL, __VA_ARGS__), -EINVAL);          \
+        CHECK_NULL(pp_apply_async(pool, PP_CALL(square, 1), __VA_ARGS__), EINVAL);         \
+        CHECK_EQ(pp_map(pool, square, &item_, 1, NULL, __VA_ARGS__), -EINVAL);             \
+        CHECK_NULL(pp_map_async(pool, square, &item_, 1, __VA_ARGS__), EINVAL);            \
+        CHECK_EQ(pp_map(pool, square, &item_, 0, NULL, __VA_ARGS__), -EINVAL);             \
+    } while (0)
+
+TEST(times_and_retries)
+{
+    static const double times[] = { -1, -1e-300, -1e300, -1.0 / 0.0, NAN };
+    static const int retries[] = { -1, INT_MIN, 65536, INT_MAX };
+    pp_pool *pool = pool_of(1);
+
+    for (size_t i = 0; i < sizeof times / sizeof *times; i++) {
+        CHECK_REFUSED(.time_limit = times[i]);
+        CHECK_REFUSED(.grace = times[i]);
+        CHECK_REFUSED(.time_limit = 1, .grace = times[i]);
+    }
+    for (size_t i = 0; i < sizeof retries / sizeof *retries; i++)
+        CHECK_REFUSED(.retries = retries[i]);
+    check_works(pool);
+    finish(pool);
+}
+
+TEST(times_and_retries_that_are_good)
+{
+    static const double times[] = { 0, -0.0, 1e300, 1.0 / 0.0 };
+    pp_pool *pool = pool_of(1);
+
+    for (size_t i = 0; i < sizeof times / sizeof *times; i++) {
+        CHECK_EQ(pp_apply(pool, PP_CALL(square, 1), NULL, .time_limit = times[i]), 0);
+        CHECK_EQ(pp_apply(pool, PP_CALL(square, 1), NULL, .grace = times[i]), 0);
+    }
+    CHECK_EQ(pp_apply(pool, PP_CALL(square, 1), NULL, .retries = 65535), 0);
     finish(pool);
 }
 

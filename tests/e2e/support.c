@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 void *shared_new(size_t size)
@@ -51,6 +52,22 @@ void gate_wait(struct gate *gate)
     while (!atomic_load(&gate->open))
         futex(&gate->open, FUTEX_WAIT, 0);
     atomic_fetch_add(&gate->passed, 1);
+}
+
+void spend_time(long microseconds)
+{
+    double end = harness_now() + (double)microseconds * 1e-6;
+
+    while (harness_now() < end)
+        ;
+}
+
+void sleep_for(long microseconds)
+{
+    struct timespec left = { microseconds / 1000000, microseconds % 1000000 * 1000 };
+
+    while (nanosleep(&left, &left) != 0)
+        ;
 }
 
 /* A supervisor is the parent of other processes of the test; it is itself a child
@@ -139,6 +156,11 @@ void finish(pp_pool *pool)
     CHECK_EQ(pp_close(pool), 0);
     CHECK_EQ(pp_join(pool), 0);
     CHECK_EQ(pp_pool_free(pool), 0);
+}
+
+unsigned rounds(unsigned some, unsigned all)
+{
+    return getenv("TEST_THOROUGH") ? all : some;
 }
 
 unsigned long choose_seed(void)

@@ -35,6 +35,10 @@ void gate_free(struct gate *gate);
 void gate_open(struct gate *gate);
 void gate_wait(struct gate *gate);
 
+/* Keeps the processor, or not, for so long. */
+void spend_time(long microseconds);
+void sleep_for(long microseconds);
+
 /* The processes of the one pool that the test has, found from outside. */
 struct census {
     pid_t supervisor;
@@ -60,6 +64,9 @@ pp_pool *pool_of(int workers);
 
 /* Closes, joins and frees, each of which is to succeed. */
 void finish(pp_pool *pool);
+
+/* How often: some in the normal run of the tests, all with TEST_THOROUGH=1. */
+unsigned rounds(unsigned some, unsigned all);
 
 /* Another one each time, unless it is given as TEST_SEED=n; says which. */
 unsigned long choose_seed(void);
