@@ -165,6 +165,18 @@ def echo_64MB(scale):
 
 
 @workload
+def imap(scale):
+    """As many items as are read: it would draw an endless input without limit."""
+    items, pool = count(20000, scale), warm_pool()
+    begin = time.perf_counter()
+    values = list(pool.imap(square, range(items)))
+    took = time.perf_counter() - begin
+    stop_pool(pool)
+    check(values == [i * i for i in range(items)], 'imap: wrong result')
+    report('rate', items / took, '/s')
+
+
+@workload
 def start(scale):
     took = []
     for _ in range(1 + count(10, scale)):

@@ -56,6 +56,9 @@ typedef struct pp_pool pp_pool;
 /* The handle of one call or one map (Python: AsyncResult). */
 typedef struct pp_result pp_result;
 
+/* Results that come one by one.  Created by pp_imap() and its kin. */
+typedef struct pp_iter pp_iter;
+
 /*
  * How an item ended: the negative codes that pp_get() and its kin return.  A
  * result, or arguments, larger than memory count as PP_ERAISED with code ENOMEM.
@@ -68,6 +71,9 @@ enum {
     PP_ECANCELLED = -10004, /* it was cancelled, its map stopped, or its pool terminated */
     PP_EBROKEN = -10005,    /* the pool cannot keep any worker alive */
 };
+
+/* What pp_next() returns when there are no more items: Python's StopIteration. */
+#define PP_STOP_ITERATION (-10100)
 
 typedef enum pp_kind {
     PP_SUCCEEDED,
@@ -554,6 +560,125 @@ int pp_map_with(pp_pool *pool, const pp_task *task, const void *items, size_t co
 pp_result *pp_map_async_with(pp_pool *pool, const pp_task *task, const void *items,
                              size_t count, const pp_map_async_options *options);
 
+/* ---- Results one by one ------------------------------------------------- */
+
+/*
+ * Stores the next item, of the task's parameter type, or returns false when there
+ * are no more; then it is not called again.  See pp_imap().
+ *
+ * The item's memory is zeroed before.  What it points to (strings and bytes) is copied
+ * before the function is called again, so that it may use one buffer for all.  It may do
+ * with the pool what others may, also terminate it, or free its iterator, which then is
+ * gone when it returns; but -EDEADLK is what pp_next() for its own iterator, pp_join() and
+ * pp_pool_free() return there.
+ */
+typedef bool pp_input(void *item, void *user);
+
+/* The options of pp_imap() and its kin, for items of this type. */
+#define PP_IMAP_OPTIONS_(item_type)                                                        \
+    size_t size;                                                                           \
+    const item_type *items; /* an array, which is read as it is needed ... */              \
+    size_t count;                                                                          \
+    pp_input *input; /* ... or what draws them one by one */                               \
+    void *user;      /* given to input */                                                  \
+    long chunksize;  /* items per task, at most a window; 0: 1, as in Python */            \
+    long window;     /* items that may be drawn and not yet read; 0: 256 chunks, or 8 per  \
+                        worker if that is more, but less if the items are large */         \
+    double time_limit; /* per item, as in pp_map() */                                      \
+    double grace;                                                                          \
+    int retries;
+
+/* Since 0.1. */
+typedef struct pp_imap_options {
+    PP_IMAP_OPTIONS_(void)
+} pp_imap_options;
+
+/*
+ * pp_imap(pool, function, .items, .count, .input, .user, .chunksize, .window,
+ *         .time_limit, .grace, .retries)
+ *
+ * Calls a function of one parameter for each item; pp_next() hands out the results in
+ * the order of the items.  Python: Pool.imap().  pp_imap_unordered() hands them out as
+ * they come.  pp_istarmap() and pp_istarmap_unordered() are the same for functions of
+ * any number of parameters: their items are of type PP_ARGS(function).
+ *
+ * Items come from an array, .items and .count, which must stay until all of it is
+ * drawn; or from a function, .input, which may go on for ever: it is called in the
+ * thread that uses the iterator, inside of pp_next() and of whatever else of this pool
+ * that thread waits in, and never in another; not while a lock is held, so that it may
+ * use the pool.  No more items are drawn than fit into the window of those whose
+ * results have not been read: memory stays bounded.  An item whose arguments make no
+ * sense (bytes that have a size and no data), or do not fit into memory, fails with
+ * PP_ERAISED, code EINVAL or ENOMEM, like one that raises.
+ *
+ * An iterator survives pp_close(): what it was made for is still run.  pp_join()
+ * draws an array to its end, whatever the window, and from then on no function is called
+ * any more; what was drawn can be read afterwards.
+ *
+ * Returns the iterator, which the caller frees with pp_iter_free() or leaves to
+ * pp_pool_free(); NULL with errno as for submitting, and EINVAL when both .input and
+ * .items or .count are given, or .count alone.  An array of no items may be NULL.
+ * Since 0.1.
+ */
+#define pp_imap(pool, function, ...)                                                       \
+    PP_IMAP_(pp_imap_with, pool, function, function##_pp_item, ##__VA_ARGS__)
+#define pp_imap_unordered(pool, function, ...)                                             \
+    PP_IMAP_(pp_imap_unordered_with, pool, function, function##_pp_item, ##__VA_ARGS__)
+#define pp_istarmap(pool, function, ...)                                                   \
+    PP_IMAP_(pp_imap_with, pool, function, PP_ARGS(function), ##__VA_ARGS__)
+#define pp_istarmap_unordered(pool, function, ...)                                         \
+    PP_IMAP_(pp_imap_unordered_with, pool, function, PP_ARGS(function), ##__VA_ARGS__)
+pp_iter *pp_imap_with(pp_pool *pool, const pp_task *task, const pp_imap_options *options);
+pp_iter *pp_imap_unordered_with(pp_pool *pool, const pp_task *task,
+                                const pp_imap_options *options);
+
+/* Since 0.1. */
+typedef struct pp_next_options {
+    size_t size;
+    double timeout; /* seconds; 0 or less: do not wait; the macro's default: for ever */
+    size_t *index;  /* when set, *index becomes the item's index, also when it failed */
+} pp_next_options;
+
+/*
+ * pp_next(iter, &out, .timeout, .index)
+ *
+ * Waits for the next result, at most timeout seconds if given, and stores its value at
+ * out, which may be NULL.  Strings and the data of pp_bytes live until the next call of
+ * pp_next() for this iterator, from whatever thread.  An item that failed is returned as
+ * such, and the iteration goes on.  An input function is called first, as often as the
+ * window allows, but no more when a result is there than for what was read before it, or
+ * when the time is over.  Several threads may read one iterator: each item goes to one.
+ *
+ * Returns 0; PP_E... of the item; PP_STOP_ITERATION when there are no more; -ETIMEDOUT;
+ * -ESHUTDOWN (the pool's processes have gone, by pp_join() or otherwise, before the end
+ * of the input was reached); -ENOMEM (no memory for the next item; what is there is not
+ * lost); -EDEADLK (called by the iterator's own input); -EINVAL, -ECHILD.  In
+ * pp_next_with() options that are NULL mean to wait for ever.  Since 0.1.
+ */
+#define pp_next(iter, out, ...)                                                            \
+    __extension__({                                                                        \
+        _Pragma("GCC diagnostic push") PP_DEFAULTS_                                        \
+        int pp_value_ = pp_next_with((iter), (out),                                        \
+                                     &(pp_next_options){ .size = sizeof(pp_next_options),  \
+                                                         .timeout = PP_FOREVER,            \
+                                                         ##__VA_ARGS__ });                 \
+        _Pragma("GCC diagnostic pop") pp_value_;                                           \
+    })
+int pp_next_with(pp_iter *iter, void *out, const pp_next_options *options);
+
+/*
+ * How the item failed that pp_next() returned last; NULL if it did not.  Lives until
+ * the next call of pp_next() for this iterator.  Since 0.1.
+ */
+const pp_error *pp_iter_error(pp_iter *iter);
+
+/*
+ * Frees an iterator.  What it has not begun is cancelled; items that are running run on
+ * and their results are dropped.  A thread that waits in pp_next() for it gets
+ * PP_STOP_ITERATION.  Accepts NULL.  Since 0.1.
+ */
+void pp_iter_free(pp_iter *iter);
+
 /* ---- Results ----------------------------------------------------------- */
 
 /*
@@ -761,6 +886,29 @@ static inline void pp_pool_free_scoped_(pp_pool **pool)
         checks type pp_value_ = (expression);                                              \
         _Pragma("GCC diagnostic pop") pp_value_;                                           \
     })
+
+/* The macro's defaults come first, the caller's options after them. */
+#ifdef __clang__
+#define PP_DEFAULTS_ _Pragma("GCC diagnostic ignored \"-Winitializer-overrides\"")
+#else
+#define PP_DEFAULTS_ _Pragma("GCC diagnostic ignored \"-Woverride-init\"")
+#endif
+
+/* The options of an imap go through a struct that knows the items' type. */
+#define PP_IMAP_(submit, pool, function, item_type, ...)                                   \
+    PP_CHECKED_(pp_iter *,                                                                 \
+                _Static_assert(PP_SAME_(item_type, PP_ARGS(function)) ||                   \
+                                   (int)function##_pp_nparams == 1,                        \
+                               "pp_imap() calls functions of one parameter: use "          \
+                               "pp_istarmap()");                                           \
+                , submit((pool), &function##_pp_task,                                      \
+                         &(union {                                                         \
+                             struct {                                                      \
+                                 PP_IMAP_OPTIONS_(item_type)                               \
+                             } typed;                                                      \
+                             pp_imap_options plain;                                        \
+                         }){ .typed = { .size = sizeof(pp_imap_options), ##__VA_ARGS__ } } \
+                              .plain))
 
 #define PP_KIND_OF_(type)                                                                  \
     _Generic((__typeof__(type) *)0,                                                        \

@@ -84,6 +84,11 @@ struct pp_result {
     /* Progress. */
     uint64_t started_ns, ended_ns; /* 0: it has not */
     size_t shown;                  /* items done, as was said last: never goes back */
+    /* A chunk of an iterator's items: */
+    pp_iter *iter;           /* NULL: it is none, or the iterator has been freed */
+    struct ppi_link reading; /* in one of the iterator's lists */
+    size_t first_index;      /* of the chunk's first item, in the iterator */
+    size_t held;             /* bytes of its arguments, later of its values */
 };
 
 /* A slot's task, as the client knows it: the truth. */
@@ -131,6 +136,10 @@ struct pp_pool {
         void (*run)(const void *args, void *result);
         double item_ns;
     } known; /* what an item of the last telling map took */
+
+    struct ppi_list iterators;
+    size_t undrawn; /* of them, arrays that are not drawn to their end */
+    bool joined;    /* pp_join() was called: functions are not drawn from any more */
 
     /* Waiting: one thread sleeps for all, the others follow it. */
     bool led;
@@ -186,6 +195,9 @@ bool ppi_is_flat(const pp_task *task);
 /* 0 or -EINVAL, -E2BIG: whether a task's description makes sense. */
 int ppi_check_task(const pp_task *task);
 
+/* Whether its arguments point to nothing that travels with them. */
+bool ppi_is_flat(const pp_task *task);
+
 /* The bytes that count items take with all that they point to; 0 or -EINVAL (bytes of a
    size at NULL), -ENOMEM (more than can be). */
 int ppi_encoded_size(const pp_task *task, const void *items, size_t count, size_t *size);
@@ -206,6 +218,24 @@ bool ppi_feeds_by_pace(const pp_pool *pool);
 
 /* Locked.  Keeps what a complete map shows of its task's items. */
 void ppi_remember_pace(const pp_result *result);
+/*
+ * Locked.  So many items of a task are in flight that nobody may be waiting for: has the
+ * service thread look after what is, if it must.
+ */
+void ppi_have_served(pp_pool *pool, const pp_task *task, size_t items);
+
+/* 0 or what is wrong with an order of so many items of a task. */
+int ppi_check_order(pp_pool *pool, const pp_task *task, const void *items, size_t count);
+
+/* Locked.  0, -ESHUTDOWN or -ENOTRECOVERABLE: whether the pool takes orders. */
+int ppi_check_phase(pp_pool *pool);
+
+/*
+ * Locked.  Submits a new result whose arguments, of this size when encoded, are the
+ * caller's only until this returns: they are copied if they have to wait.  0 or -ENOMEM,
+ * and then nothing was submitted.
+ */
+int ppi_submit_copied(pp_pool *pool, pp_result *result, size_t size);
 
 /* Locked.  A slot's task has all of its outcomes, or never will. */
 void ppi_end_flight(pp_pool *pool, struct ppi_flight *flight);
@@ -253,6 +283,15 @@ int ppi_error_code(const pp_error *error);
 
 /* Locked.  Stores the values of a result that is there; owned: as blocks for free(). */
 void ppi_hand_out(pp_result *result, void *out, bool owned);
+
+/* Locked.  Stores one of these values, not owned. */
+void ppi_hand_out_item(pp_result *result, size_t item, void *out);
+
+/*
+ * Locked.  How an item of a result that is there failed, or NULL.  For those who ask
+ * item by item, in order: *failures counts what of result->failures they have seen.
+ */
+pp_error *ppi_failure_of_item(pp_result *result, size_t item, size_t *failures);
 
 /* ---- outcome.c: what becomes of items ---- */
 
@@ -305,6 +344,26 @@ void ppi_look(pp_pool *pool);
 
 /* Locked.  Tells waiting threads that something has changed. */
 void ppi_notify(pp_pool *pool);
+
+/* ---- draw.c: from an iterator's items to results ---- */
+
+/* Locked.  A chunk of an iterator's is there. */
+void ppi_chunk_settled(pp_result *result);
+
+/*
+ * Locked.  For a thread that is about to wait: draws a chunk of one of the iterators
+ * that it uses, or, when the pool is being joined, of an array.  The lock is released
+ * while an input function is called.  Whether there was anything to do.
+ */
+bool ppi_draw_for_waiter(pp_pool *pool);
+
+/* Locked.  Whether this thread is in an iterator's input function. */
+bool ppi_in_input(const pp_pool *pool);
+
+/* ---- iterator.c ---- */
+
+/* Locked.  Frees all iterators, but not the results that they have not handed out. */
+void ppi_free_iterators(pp_pool *pool);
 
 /* ---- callback.c ---- */
 

@@ -127,7 +127,8 @@ static bool all_done(void *what)
 {
     pp_pool *pool = what;
 
-    return pool->open == 0 && ppi_list_empty(&pool->due) && !pool->calling;
+    return pool->open == 0 && ppi_list_empty(&pool->due) && !pool->calling &&
+           (pool->undrawn == 0 || pool->lost);
 }
 
 static void command(pp_pool *pool, enum ppi_command command)
@@ -182,12 +183,16 @@ PPI_PUBLIC int pp_join_with(pp_pool *pool, double timeout)
         return error;
     deadline = ppi_deadline_ns(timeout);
     pthread_mutex_lock(&pool->lock);
-    if (ppi_in_callback(pool))
+    if (ppi_in_callback(pool) || ppi_in_input(pool))
         error = -EDEADLK;
     else if (pool->phase == PPI_IS_OPEN)
         error = -EBUSY;
-    else
+    if (!error) {
+        pool->joined = true;
+        while (ppi_draw_for_waiter(pool)) /* also when it does not wait */
+            ;
         error = ppi_wait_until(pool, all_done, pool, deadline);
+    }
     if (!error) {
         command(pool, PPI_FINISH);
         error = ppi_wait_until(pool, is_lost, pool, deadline);
@@ -220,7 +225,7 @@ PPI_PUBLIC int pp_pool_free(pp_pool *pool)
     if (!pool || !*pool->creator)
         return 0;
     pthread_mutex_lock(&pool->lock);
-    if (ppi_in_callback(pool)) {
+    if (ppi_in_callback(pool) || ppi_in_input(pool)) {
         pthread_mutex_unlock(&pool->lock);
         return -EDEADLK;
     }
@@ -231,6 +236,7 @@ PPI_PUBLIC int pp_pool_free(pp_pool *pool)
     ppi_stop_serving(pool); /* a callback that is running ends first */
     pthread_mutex_lock(&pool->lock);
     ppi_shut_down(pool);
+    ppi_free_iterators(pool);
     while (!ppi_list_empty(&pool->results))
         ppi_result_destroy(PPI_FIRST(&pool->results, pp_result, all));
     pthread_mutex_unlock(&pool->lock);

@@ -174,6 +174,8 @@ void ppi_settle(pp_result *result)
         ppi_rouse(pool);
     } else {
         result->state = PPI_THERE;
+        if (result->iter)
+            ppi_chunk_settled(result);
     }
     ppi_notify(pool);
 }

@@ -217,6 +217,7 @@ static pp_pool *allocate(const pp_pool_options *options, unsigned workers)
     ppi_list_init(&pool->backlog);
     ppi_list_init(&pool->due);
     ppi_list_init(&pool->stopping);
+    ppi_list_init(&pool->iterators);
     pool->queue = &pool->heritage.queue;
     pool->mode = options->callbacks;
     pool->heritage.workers = workers;

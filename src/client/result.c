@@ -214,23 +214,45 @@ static bool spell_out_rest(pp_result *result)
 /* ---- Values ---- */
 
 /* Stores one value; a string or bytes become the caller's if owned. */
-static void hand_out_one(pp_result *result, size_t item, void *out, bool owned)
+static void hand_out_one(pp_result *result, size_t item, void *place, bool owned)
 {
+    size_t size = result->task->result_size;
     struct ppi_value *value;
 
     if (!is_variable(result)) {
-        size_t size = result->task->result_size;
-
-        memcpy((char *)out + item * size, (char *)result->values + item * size, size);
+        memcpy(place, (char *)result->values + item * size, size);
         return;
     }
     value = (struct ppi_value *)result->values + item;
     if (result->task->result_kind == PP_STRING_)
-        ((const char **)out)[item] = value->data;
+        *(const char **)place = value->data;
     else
-        ((pp_bytes *)out)[item] = (pp_bytes){ value->data, value->size };
+        *(pp_bytes *)place = (pp_bytes){ value->data, value->size };
     if (owned)
         value->data = NULL;
+}
+
+void ppi_hand_out_item(pp_result *result, size_t item, void *out)
+{
+    if (out && result->values)
+        hand_out_one(result, item, out, false);
+}
+
+pp_error *ppi_failure_of_item(pp_result *result, size_t item, size_t *failures)
+{
+    static pp_error worst = {
+        .size = sizeof worst,
+        .kind = PP_RAISED,
+        .code = ENOMEM,
+        .function = "",
+        .message = "out of memory",
+    };
+
+    if (*failures < result->failed && result->failures[*failures].index == item)
+        return &result->failures[(*failures)++];
+    if (has_outcome(result, item))
+        return NULL;
+    return result->rest ? result->rest : &worst;
 }
 
 void ppi_hand_out(pp_result *result, void *out, bool owned)
@@ -247,7 +269,7 @@ void ppi_hand_out(pp_result *result, void *out, bool owned)
         if (failure < result->failed && result->failures[failure].index == i)
             failure++;
         else if (has_outcome(result, i))
-            hand_out_one(result, i, out, owned);
+            hand_out_one(result, i, (char *)out + i * result->task->result_size, owned);
     }
 }
 

@@ -26,23 +26,27 @@ struct order {
     bool stop_on_error;
 };
 
-static int check_order(pp_pool *pool, const struct order *order)
+int ppi_check_order(pp_pool *pool, const pp_task *task, const void *items, size_t count)
 {
     int error = ppi_check_pool(pool);
 
     if (!error)
-        error = ppi_check_task(order->task);
-    if (!error && order->count > 0 && order->task->args_size > 0 && !order->items)
+        error = ppi_check_task(task);
+    if (!error && count > 0 && task->args_size > 0 && !items)
         error = -EINVAL;
-    if (!error && order->count > SSIZE_MAX / sizeof(pp_error))
+    if (!error && count > SSIZE_MAX / sizeof(pp_error))
         error = -ENOMEM;
-    if (!error && !ppi_objects_have(pool->objects, (uintptr_t)order->task->run))
+    if (!error && !ppi_objects_have(pool->objects, (uintptr_t)task->run))
         error = -ENOEXEC;
     return error;
 }
 
-/* Locked.  Whether the pool takes orders. */
-static int check_phase(pp_pool *pool)
+static int check_order(pp_pool *pool, const struct order *order)
+{
+    return ppi_check_order(pool, order->task, order->items, order->count);
+}
+
+int ppi_check_phase(pp_pool *pool)
 {
     if (!pool->gone && !pool->lost)
         ppi_notice_loss(pool);
@@ -51,18 +55,17 @@ static int check_phase(pp_pool *pool)
     return pool->lost ? -ENOTRECOVERABLE : 0;
 }
 
-/* Locked.  Copies the arguments of all items that are not submitted yet, unless they lie
-   in shared memory. */
+/* Locked.  Copies the arguments of a map as a whole, unless they lie in shared memory. */
 static int keep_arguments(pp_pool *pool, pp_result *result, const struct order *order,
                           size_t size)
 {
     if (size == 0 || result->items_shared)
         return 0;
-    result->block = order->is_map ? ppi_buddy_alloc(&pool->arena, size) : malloc(size);
+    result->block = ppi_buddy_alloc(&pool->arena, size);
     if (!result->block)
         return -ENOMEM;
     ppi_encode(order->task, order->items, order->count, result->block);
-    result->items = order->is_map ? NULL : result->block;
+    result->items = NULL;
     return 0;
 }
 
@@ -70,12 +73,33 @@ static int keep_arguments(pp_pool *pool, pp_result *result, const struct order *
  * Locked.  Whether the service thread must look after what is in flight: when more
  * waits in the backlog, or the records could fill a worker's ring while nobody looks.
  */
-static bool needs_service(const pp_pool *pool, const pp_result *result,
-                          const struct order *order)
+static bool needs_service(const pp_pool *pool, const pp_task *task, size_t items)
 {
-    return !order->waits &&
-           (!ppi_list_empty(&pool->backlog) || pool->used > MANY_RECORDS ||
-            (result->task->result_kind != PP_VALUE_ && result->count > MANY_RECORDS));
+    return !ppi_list_empty(&pool->backlog) || pool->used > MANY_RECORDS ||
+           (task->result_kind != PP_VALUE_ && items > MANY_RECORDS);
+}
+
+void ppi_have_served(pp_pool *pool, const pp_task *task, size_t items)
+{
+    if (!pool->on_duty && needs_service(pool, task, items) && ppi_serve(pool) == 0)
+        ppi_put_on_duty(pool); /* without it, whoever waits does its work */
+}
+
+int ppi_submit_copied(pp_pool *pool, pp_result *result, size_t size)
+{
+    ppi_submit(pool, result);
+    if (result->next > 0 || result->state != PPI_OPEN || size == 0)
+        return 0;
+    result->block = malloc(size); /* it is in the backlog, and nowhere else */
+    if (!result->block) {
+        ppi_list_remove(&result->waiting);
+        pool->open--;
+        pool->expected -= result->expected;
+        return -ENOMEM;
+    }
+    ppi_encode(result->task, result->items, result->count, result->block);
+    result->items = result->block;
+    return 0;
 }
 
 /* Locked.  A result for an order, not submitted yet; or NULL and *error. */
@@ -125,15 +149,10 @@ static int submit_result(pp_pool *pool, pp_result *result, const struct order *o
         return error;
     if (!ppi_list_empty(&pool->backlog))
         ppi_look(pool);
+    if (!order->is_map && !order->waits)
+        return ppi_submit_copied(pool, result, size);
     ppi_submit(pool, result);
-    if (!order->is_map && !order->waits && result->next == 0 && result->state == PPI_OPEN) {
-        error = keep_arguments(pool, result, order, size);
-        if (error) { /* it is in the backlog, and nowhere else */
-            pool->open--;
-            pool->expected -= result->expected;
-        }
-    }
-    return error;
+    return 0;
 }
 
 /* Locked.  Makes and submits a result; NULL and *error if that cannot be. */
@@ -141,7 +160,7 @@ static pp_result *submit(pp_pool *pool, const struct order *order, int *error)
 {
     pp_result *result;
 
-    *error = check_phase(pool);
+    *error = ppi_check_phase(pool);
     if (*error || !(result = make_result(pool, order, error)))
         return NULL;
     *error = submit_result(pool, result, order);
@@ -149,8 +168,8 @@ static pp_result *submit(pp_pool *pool, const struct order *order, int *error)
         ppi_result_destroy(result);
         return NULL;
     }
-    if (!pool->on_duty && needs_service(pool, result, order) && ppi_serve(pool) == 0)
-        ppi_put_on_duty(pool); /* without it, whoever waits does its work */
+    if (!order->waits)
+        ppi_have_served(pool, order->task, order->count);
     return result;
 }
 

@@ -76,6 +76,11 @@ int ppi_wait_until(pp_pool *pool, bool (*done)(void *what), void *what, uint64_t
             return 0;
         if (error == -ETIMEDOUT || deadline_ns == 0)
             return -ETIMEDOUT;
+        if (ppi_draw_for_waiter(pool)) {
+            if (deadline_ns != PPI_NEVER && ppi_now_ns() >= deadline_ns)
+                error = -ETIMEDOUT;
+            continue;
+        }
         /* When no worker is left only other threads can bring anything about. */
         error = pool->led || pool->lost ? follow(pool, deadline_ns)
                                         : lead(pool, done, what, deadline_ns);

@@ -30,6 +30,7 @@ static pp_pool *make_pool(pp_result **result)
     ppi_list_init(&pool->backlog);
     ppi_list_init(&pool->due);
     ppi_list_init(&pool->stopping);
+    ppi_list_init(&pool->iterators);
     CHECK_EQ(ppi_queue_create(pool->queue, SEATS, 1 << 16, 1 << 16, 1 << 16), 0);
     pool->queue->poke = pool->queue->event = PPI_NO_WAKER;
     *result = ppi_result_new(pool, &nothing_pp_task, 30, true);

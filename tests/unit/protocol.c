@@ -153,7 +153,6 @@ enum { MOST_THREADS = 3, EACH = MOST_RESULTS / MOST_THREADS };
 static struct {
     pp_pool *pool;
     bool terminates, damaged, stops;
-
     bool loops; /* waits in an event loop until every callback was called */
     unsigned threads;
     struct order orders[MOST_RESULTS]; /* so many for each thread */
