@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The client: submits NT tasks, waits for all outcomes, gives the stop command. */
+/* The client: submits NT tasks, cancels, waits for all outcomes, gives the stop command. */
 
 #define CLIENT_STEP(...) atomic { __VA_ARGS__ }
 #define FULL (BIT(W) - 1)
@@ -12,18 +12,25 @@
 #endif
 
 /* A record: each item gets its outcome, once; the slot is free when all items have theirs. */
+#if CAN_STOP
+#define COMES_NEXT(pos, i) (kind == CRASHED)            /* see crash() */
+#else
+#define COMES_NEXT(pos, i) (i > 0 && HAS(finished, ITEM(pos, i - 1)))
+#endif
 inline take(pos, first, end, kind)
 {
     assert(HAS(in_use, SLOT(pos)) && slot_pos[SLOT(pos)] == pos);
-#if STOPS
-    assert(kind == OK || died || pos == target);
+    assert(kind != CRASHED || died);
+    assert(kind != TIMED_OUT || (ITEM(pos, first) == late && HAS(called, late)));
+#if CANCELS
+    assert(kind != CANCELLED || (cancel_given && slot_task[SLOT(pos)] == cancel_task));
 #endif
     i = first;
     do
     :: i < end ->
         assert(!HAS(outcome, ITEM(pos, i)));
         assert((kind == OK) == HAS(finished, ITEM(pos, i)));
-        assert(HAS(started, ITEM(pos, i)) || (i > 0 && HAS(finished, ITEM(pos, i - 1))));
+        assert(kind == CANCELLED || HAS(called, ITEM(pos, i)) || COMES_NEXT(pos, i));
         SET(outcome, ITEM(pos, i));
         i++
     :: else -> break
@@ -37,10 +44,15 @@ inline take(pos, first, end, kind)
     i = 0; pos = 0; first = 0; end = 0
 }
 
+#if CANCELS
+#define TAKE_NEXT ring_of[s]?q,a,b,k; take(q, a, b, k); k = 0
+#else
+#define TAKE_NEXT ring_of[s]?q,a,b; take(q, a, b, OK)
+#endif
 inline drain_seat(s)
 {
     do
-    :: len(ring_of[s]) != 0 -> ring_of[s]?q,a,b; take(q, a, b, OK)
+    :: len(ring_of[s]) != 0 -> TAKE_NEXT
     :: else -> break
     od
 }
@@ -90,23 +102,34 @@ inline drain_supervisor()
 #endif
 
 /* All rings; `goto go_on` if that is enough to go on. */
+#if SEATS == 1
+#define DRAIN_ALL drain_seat(0); THEN drain_supervisor()
+#elif SEATS == 2
+#define DRAIN_ALL drain_seat(0); THEN drain_seat(1); THEN drain_supervisor()
+#else
+#define DRAIN_ALL \
+    drain_seat(0); THEN drain_seat(1); THEN drain_seat(2); THEN drain_supervisor()
+#endif
+
 inline drain()
 {
     atomic {
-        drain_seat(0);
-#if SEATS > 1
-        THEN drain_seat(1);
-#endif
-#if SEATS > 2
-        THEN drain_seat(2);
-#endif
-        THEN drain_supervisor();
+        DRAIN_ALL;
         if
         :: in_use == 0 || (n < NT && in_use != FULL) -> goto go_on
         :: else
         fi
     }
 }
+
+#if CANCELS
+#define IS_SLOT_OF(i) (HAS(in_use, i) && slot_task[i] == cancel_task)
+#if W == 1
+#define CANCEL_TO_GIVE (!cancel_given && IS_SLOT_OF(0))
+#else
+#define CANCEL_TO_GIVE (!cancel_given && (IS_SLOT_OF(0) || IS_SLOT_OF(1)))
+#endif
+#endif
 
 /* CLIENT_NO_LOOK: sleeps without a look at the rings after client_waits is set. */
 inline wait_for_records()
@@ -127,7 +150,12 @@ inline wait_for_records()
         :: else -> client_asleep = 1; client_bell_changed = 1
         fi
     };
-    atomic { !client_asleep -> client_waits = 0; goto again }
+    if
+    :: atomic { !client_asleep -> client_waits = 0; goto again }
+#if CANCELS
+    :: atomic { CANCEL_TO_GIVE -> client_asleep = 0; client_waits = 0; goto cancel }
+#endif
+    fi
 }
 
 /* How many workers will die and how many tasks will be stopped in this run. */
@@ -141,14 +169,84 @@ inline plan_faults()
 #if DEATHS > 1
     :: deaths_left = 2
 #endif
+#if DEATHS > 2
+    :: deaths_left = 3
+#endif
     fi;
     if
     :: stops_left = 0
 #if STOPS
     :: stops_left = 1
 #endif
+    fi;
+#if CANCELS
+    if
+    :: cancel_task = 0
+#if NT > 1
+    :: cancel_task = 1
+#endif
+#if NT > 2
+    :: cancel_task = 2
+#endif
+    fi;
+#endif
+#ifdef GRACE
+    if
+    :: grace_ends = 1
+#if ENDLESS == CHUNK
+    :: true
+#endif
     fi
+#endif
 }
+
+#if CANCELS
+/*
+ * The task is nobody's any more, or `goto claimed`.
+ * WITHDRAW_BLINDLY: the word is looked at, then stored.
+ */
+inline withdraw()
+{
+    atomic {
+        cancel_given = 1;
+        q = (IS_SLOT_OF(0) -> slot_pos[0] : slot_pos[W - 1])
+    };
+#ifdef WITHDRAW_BLINDLY
+    atomic {
+        if
+        :: STATE_OF(words[SLOT(q)]) == CLAIMED -> goto claimed
+        :: else
+        fi
+    };
+    words[SLOT(q)] = WORD(GEN(q), WITHDRAWN, 0);
+#else
+    atomic {                                /* a CAS, tried until none is left to try */
+        if
+        :: STATE_OF(words[SLOT(q)]) == CLAIMED -> goto claimed
+        :: else -> words[SLOT(q)] = WORD(GEN(q), WITHDRAWN, 0)
+        fi
+    };
+#endif
+}
+
+/* The outcomes that a withdrawn task still lacks; it may lack none. */
+inline end_withdrawn()
+{
+    i = 0;
+    do
+    :: i < CHUNK ->
+        if
+        :: HAS(outcome, ITEM(q, i))
+        :: else -> assert(!HAS(finished, ITEM(q, i))); SET(outcome, ITEM(q, i))
+        fi;
+        i++
+    :: else -> break
+    od;
+    i = 0;
+    CLEAR(in_use, SLOT(q)); slot_pos[SLOT(q)] = NONE; q = 0
+}
+
+#endif
 
 /* The next position whose slot is free: fills the slot. The tail moves in the next step. */
 inline fill_slot()
@@ -165,13 +263,20 @@ inline fill_slot()
     n++
 }
 
-/* REUSE_WHEN_CLAIMED: a slot counts as free as soon as its task is claimed. */
+/*
+ * WITHDRAW_UNDRAINED: a withdrawn task ends before its records are taken from the rings.
+ * NO_POKE: the supervisor is not told of a cancel word.
+ * REUSE_WHEN_CLAIMED: a slot counts as free as soon as its task is claimed.
+ */
 active proctype client()
 {
     byte n;                                 /* tasks submitted */
     byte in_use;                            /* slots */
     byte slot_pos[W] = NONE;                /* their positions */
     byte q, k, a, b, i, s;
+#if CANCELS
+    byte wd;                                /* position withdrawn */
+#endif
 
     atomic { plan_faults() };
 go_on:
@@ -182,6 +287,9 @@ go_on:
        goto go_on
     :: atomic { (n == NT || in_use == FULL) && in_use != 0 -> goto again }
     :: atomic { n == NT && in_use == 0 -> goto all_done }
+#if CANCELS
+    :: atomic { CANCEL_TO_GIVE -> goto cancel }
+#endif
 #ifdef REUSE_WHEN_CLAIMED
     :: atomic {
            n < NT && HAS(in_use, 0) && STATE_OF(words[0]) == CLAIMED ->
@@ -193,6 +301,26 @@ go_on:
 again:
     drain();
     wait_for_records();
+#if CANCELS
+cancel:
+    withdraw();
+withdrawn:
+    atomic {
+        wd = q; q = 0;
+#ifndef WITHDRAW_UNDRAINED
+        DRAIN_ALL;
+#endif
+        q = wd; wd = 0;
+        end_withdrawn();
+        goto go_on
+    };
+claimed:
+    cancels[SLOT(q)] = q;
+#ifndef NO_POKE
+    poked = 1;
+#endif
+    atomic { q = 0; goto go_on };
+#endif
 all_done:
     atomic { assert(outcome == BIT(NT * CHUNK) - 1); command = 1 };
     bell_changed = ALL;
