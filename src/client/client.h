@@ -59,6 +59,7 @@ struct pp_result {
     pp_error *failures; /* in the order of items when all are there */
     size_t failed, room_for_failures;
     pp_error *rest; /* of items that have no outcome in the end; NULL: there are none */
+    pp_error *former_failures, *former_rest; /* before the rest was spelled out: handed out */
 
     /* What is still to be submitted: items [next, count). */
     size_t next;
@@ -118,6 +119,7 @@ struct pp_pool {
     enum ppi_pool_phase phase;
     bool audit_again; /* some claim word could not be judged yet */
     bool lost; /* no worker is left: broken, or the supervisor died, or all has ended */
+    pp_kind loss; /* how what was open ended then */
     bool gone; /* the processes, the segment and the descriptor are */
 
     /* Tasks in shared memory. */

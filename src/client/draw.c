@@ -242,7 +242,8 @@ static void submit_chunk(pp_iter *iter, pp_result *result, int error, size_t siz
     if (error) {
         fail_for(result, error);
     } else if (pool->lost || (pool->joined && iter->input)) { /* meanwhile, without the lock */
-        fail_chunk(result, PP_CANCELLED, 0, "the pool had ended before the item could be run");
+        fail_chunk(result, pool->joined ? PP_CANCELLED : pool->loss, 0,
+                   "the pool had ended before the item could be run");
     } else {
         error = ppi_submit_copied(pool, result, size);
         if (error)

@@ -87,6 +87,7 @@ void ppi_notice_loss(pp_pool *pool)
         error.kind = PP_BROKEN;
         error.message = pool->queue->control->failure;
     }
+    pool->loss = error.kind;
     end_open(pool, &error);
     ppi_rouse(pool);
     ppi_notify(pool);

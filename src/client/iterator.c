@@ -202,6 +202,8 @@ PPI_PUBLIC void pp_iter_free(pp_iter *iter)
     if (iter->current)
         ppi_result_destroy(iter->current);
     iter->current = NULL;
+    if (!pool->lost)
+        ppi_feed(pool); /* there may be room for others now */
     ppi_iter_enter(iter);
     if (iter->users > 1)
         ppi_notify(pool);

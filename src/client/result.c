@@ -68,7 +68,9 @@ static void free_failures(pp_result *result)
     for (size_t i = 0; i < result->failed; i++)
         free((char *)result->failures[i].message);
     free(result->failures);
+    free(result->former_failures);
     free(result->rest);
+    free(result->former_rest);
 }
 
 void ppi_free_arguments(pp_result *result)
@@ -177,37 +179,55 @@ void ppi_sort_failures(pp_result *result)
         qsort(result->failures, result->failed, sizeof *result->failures, by_index);
 }
 
-/* Makes an entry for each item that the rest stands for; false without memory. */
+/* Adds an entry for each item that the rest stands for; false without memory. */
+static bool add_rest(const pp_result *result, pp_error *all, size_t *count)
+{
+    size_t old = *count;
+
+    for (size_t i = next_missing(result, 0); i < result->count;
+         i = next_missing(result, i + 1)) {
+        pp_error *error = &all[*count];
+
+        *error = *result->rest;
+        error->index = i;
+        error->function = result->task->name;
+        error->message = strdup(result->rest->message);
+        if (!error->message) {
+            while (*count > old)
+                free((char *)all[--*count].message);
+            return false;
+        }
+        ++*count;
+    }
+    return true;
+}
+
+/* Makes an entry for each item that the rest stands for; false without memory.  What
+   pp_error_of() has handed out before stays. */
 static bool spell_out_rest(pp_result *result)
 {
-    size_t missing = 0, old = result->failed;
+    size_t missing = 0, count = result->failed;
     pp_error *all;
 
     for (size_t i = next_missing(result, 0); i < result->count; i = next_missing(result, i + 1))
         missing++;
-    all = realloc(result->failures, (old + missing) * sizeof *all);
+    all = malloc((count + missing) * sizeof *all);
     if (!all)
         return false;
-    for (size_t i = next_missing(result, 0); i < result->count;
-         i = next_missing(result, i + 1)) {
-        all[result->failed] = *result->rest;
-        all[result->failed].index = i;
-        all[result->failed].message = strdup(result->rest->message);
-        if (!all[result->failed].message)
-            break;
-        result->failed++;
-    }
-    result->failures = all;
-    if (result->failed != old + missing) { /* take it back */
-        while (result->failed > old)
-            free((char *)all[--result->failed].message);
+    if (count > 0)
+        memcpy(all, result->failures, count * sizeof *all);
+    if (!add_rest(result, all, &count)) {
+        free(all);
         return false;
     }
-    for (size_t i = old; i < result->failed; i++)
+    for (size_t i = result->failed; i < count; i++)
         result->outcomes[all[i].index / 64] |= UINT64_C(1) << all[i].index % 64;
-    ppi_sort_failures(result);
-    free(result->rest);
+    result->former_failures = result->failures;
+    result->former_rest = result->rest;
+    result->failures = all;
+    result->failed = count;
     result->rest = NULL;
+    ppi_sort_failures(result);
     return true;
 }
 

@@ -147,8 +147,6 @@ static int submit_result(pp_pool *pool, pp_result *result, const struct order *o
         error = keep_arguments(pool, result, order, size);
     if (error)
         return error;
-    if (!ppi_list_empty(&pool->backlog))
-        ppi_look(pool);
     if (!order->is_map && !order->waits)
         return ppi_submit_copied(pool, result, size);
     ppi_submit(pool, result);
@@ -160,6 +158,8 @@ static pp_result *submit(pp_pool *pool, const struct order *order, int *error)
 {
     pp_result *result;
 
+    if (!ppi_list_empty(&pool->backlog))
+        ppi_look(pool); /* first: it may find that no worker is left */
     *error = ppi_check_phase(pool);
     if (*error || !(result = make_result(pool, order, error)))
         return NULL;

@@ -320,7 +320,8 @@ struct ppi_control_seat_shm {
  *                was set                 the seats' started
  *   stop of a    its worker, before it   seq_cst, fence, then looks at    pool ends
  *   seat         begins anything; futex  what it runs: either it sees
- *                                        the flag, or is seen to go on
+ *                                        the flag, or is seen to go on;
+ *                                        TERM after the signal was sent
  *   seats[w]     client, worker w        incarnation before state         pool ends
  *   failure…     client                  before state                     -
  */

@@ -124,10 +124,8 @@ static uint64_t go_on_stopping(struct ppi_supervisor *supervisor, unsigned seat,
         return PPI_NEVER; /* it is as good as dead */
     if (survived == place->stop.word)
         end_stop(supervisor, seat);
-    else if (!still_runs(supervisor, seat, &place->stop))
-        return PPI_NEVER; /* it is about to say that it has survived, or to die */
     else if (now >= place->stop.kill_at_ns)
-        kill_stopped(place);
+        kill_stopped(place); /* also when the item is over: a handler may not come back */
     return place->stop.kill_at_ns;
 }
 

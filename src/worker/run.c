@@ -37,18 +37,22 @@ static bool is_limited(const struct ppi_worker *worker)
     return worker->slot->limit_ns > 0;
 }
 
-/* Calls the task's function for the current item. */
+/*
+ * Calls the task's function for the current item.  The worker is in the task for no longer
+ * than that: a handler of SIGTERM may raise at any moment.
+ */
 static void call(struct ppi_worker *worker, const void *arguments, void *value)
 {
     void (*run)(const void *, void *) = (void (*)(const void *, void *))worker->slot->run;
 
-    if (!is_limited(worker)) {
-        run(arguments, value);
-        return;
-    }
-    ppi_begin_limit(worker);
+    if (is_limited(worker))
+        ppi_begin_limit(worker);
+    worker->activity = PPI_IN_TASK;
     run(arguments, value);
-    ppi_end_limit(worker);
+    worker->activity = PPI_BETWEEN;
+    atomic_signal_fence(memory_order_seq_cst); /* before the item is said to be over */
+    if (is_limited(worker))
+        ppi_end_limit(worker);
 }
 
 /* The current item is over. */
@@ -99,9 +103,7 @@ static void commit(struct ppi_worker *worker, struct ppi_record_shm *record, uin
         record->flags |= PPI_LAST;
         flush_output();
     }
-    worker->activity = PPI_BETWEEN;
     ppi_seat_commit(&worker->seat, record, ppi_outbox_mark(&worker->seat.outbox));
-    worker->activity = PPI_IN_TASK;
 }
 
 /* A payload that lies in the outbox: where it is, or copied there.  NULL: no room. */
@@ -238,16 +240,18 @@ static void run_items(struct ppi_worker *worker, const char *arguments, char *ou
     const uint64_t end = worker->run_end, position = worker->position;
     const size_t stride = slot->stride, size = slot->result_size;
 
+    worker->activity = PPI_IN_TASK;
     for (uint64_t item = worker->item; item < end && !ppi_is_cancelled(cancel, position);) {
         run(arguments, out);
         note_item(worker, ++item);
         arguments += stride;
         out += size;
     }
+    worker->activity = PPI_BETWEEN;
 }
 
-/* The same with a time limit for each. */
-static void run_limited_items(struct ppi_worker *worker, const char *arguments, char *out)
+/* The same where each may have a time limit, or raise because it gets SIGTERM. */
+static void run_items_with_care(struct ppi_worker *worker, const char *arguments, char *out)
 {
     while (worker->item < worker->run_end && !is_cancelled(worker)) {
         call(worker, arguments, out);
@@ -272,8 +276,8 @@ static void run_fixed(struct ppi_worker *worker)
         run_inline(worker);
         return;
     }
-    if (is_limited(worker))
-        run_limited_items(worker, arguments, out);
+    if (is_limited(worker) || worker->slot->grace_ms > 0)
+        run_items_with_care(worker, arguments, out);
     else
         run_items(worker, arguments, out);
     commit_run(worker);
@@ -286,6 +290,7 @@ static void commit_raise(struct ppi_worker *worker)
     size_t size = strlen(worker->message) + 1;
     const void *message;
 
+    worker->activity = PPI_BETWEEN;
     ppi_end_limit(worker);
     if (worker->slot->result_kind == PP_VALUE_)
         commit_run(worker);
@@ -339,7 +344,6 @@ void ppi_run_task(struct ppi_worker *worker, const struct ppi_start *start)
     uint64_t ran;
 
     begin(worker, start);
-    worker->activity = PPI_IN_TASK;
     if (setjmp(worker->raised))
         commit_raise(worker);
     while (worker->item < worker->stop)
@@ -349,7 +353,6 @@ void ppi_run_task(struct ppi_worker *worker, const struct ppi_start *start)
             run_fixed(worker);
         else
             run_variable(worker);
-    worker->activity = PPI_BETWEEN;
     ran = worker->item - worker->first;
     worker->left -= ran < worker->left ? ran : worker->left;
 }

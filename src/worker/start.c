@@ -40,6 +40,7 @@ void ppi_worker_loop(struct ppi_worker *worker)
         } else if (atomic_load_explicit(command, memory_order_acquire) >= PPI_FINISH) {
             return;
         } else {
+            ppi_answer_stop(worker);
             ppi_sleep(&worker->claimer);
         }
     }

@@ -10,6 +10,9 @@
  *
  * After a SIGTERM the supervisor does not know whether the worker dies of it, even when
  * the item is over.  It lets the worker go on when that has said that it has survived.
+ *
+ * A worker whose own task is cancelled does not wait: it would be for the end of the stop
+ * of that very task, and begins nothing of it any more.  It waits before the next one.
  */
 #include <signal.h>
 
@@ -35,23 +38,42 @@ static void survive_sigterm(const struct ppi_worker *worker, uint32_t stop)
     ppi_alarm(worker->seat.queue); /* it may sleep until the end of the grace period */
 }
 
+static const _Atomic uint32_t *stop_of(const struct ppi_worker *worker)
+{
+    return &worker->seat.queue->control->seats[worker->seat.index].stop;
+}
+
+bool ppi_is_stopped(const struct ppi_worker *worker)
+{
+    uint32_t stop = atomic_load_explicit(stop_of(worker), memory_order_acquire);
+
+    return (stop & PPI_STOP_BITS) != PPI_STOP_OFF;
+}
+
+void ppi_answer_stop(const struct ppi_worker *worker)
+{
+    uint32_t stop = atomic_load_explicit(stop_of(worker), memory_order_acquire);
+
+    if ((stop & PPI_STOP_BITS) == PPI_STOP_TERM)
+        survive_sigterm(worker, stop);
+}
+
 void ppi_wait_while_stopped(struct ppi_worker *worker)
 {
     const struct ppi_queue *queue = worker->seat.queue;
-    const _Atomic uint32_t *stop = &queue->control->seats[worker->seat.index].stop;
-    enum ppi_activity activity = worker->activity;
+    const _Atomic uint32_t *stop = stop_of(worker);
     uint32_t seen = atomic_load_explicit(stop, memory_order_acquire), survived = 0;
 
     if ((seen & PPI_STOP_BITS) == PPI_STOP_OFF)
         return;
-    worker->activity = PPI_BETWEEN;
-    while ((seen & PPI_STOP_BITS) != PPI_STOP_OFF) {
+    /* Who sees the word of a cancelled task's stop sees that it is cancelled. */
+    while ((seen & PPI_STOP_BITS) != PPI_STOP_OFF &&
+           !ppi_is_cancelled(worker->cancel, worker->position)) {
         if ((seen & PPI_STOP_BITS) == PPI_STOP_TERM && seen != survived)
             survive_sigterm(worker, survived = seen);
         queue->futex->wait(stop, seen, PPI_NEVER);
         seen = atomic_load_explicit(stop, memory_order_acquire);
     }
-    worker->activity = activity;
 }
 
 void ppi_begin_limit(struct ppi_worker *worker)

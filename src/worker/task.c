@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What a task can call. */
 #include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +22,19 @@ static struct ppi_worker *calling_worker(void)
                                                                                 : NULL;
 }
 
+/*
+ * Whether this is a handler that still answers the SIGTERM for a task that is over, or has
+ * not begun.  Its process is about to be killed, or to wait until it is known that it need
+ * not be: it may as well die, which costs no item that would not be lost anyway.
+ */
+static bool is_too_late(void)
+{
+    const struct ppi_worker *worker = ppi_current_worker;
+
+    return worker && worker->pid == getpid() && worker->activity == PPI_BETWEEN &&
+           ppi_is_stopped(worker);
+}
+
 PPI_PUBLIC void pp_raise(int code, const char *format, ...)
 {
     struct ppi_worker *worker = calling_worker();
@@ -31,6 +45,8 @@ PPI_PUBLIC void pp_raise(int code, const char *format, ...)
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
     if (!worker) {
+        if (is_too_late())
+            kill(getpid(), SIGKILL);
         dprintf(STDERR_FILENO, "procpool: pp_raise() outside of a task: %s\n", text);
         abort();
     }

@@ -63,6 +63,12 @@ void ppi_run_task(struct ppi_worker *worker, const struct ppi_start *start);
  */
 void ppi_wait_while_stopped(struct ppi_worker *worker);
 
+/* Before it sleeps: a SIGTERM that was meant for its last task has not killed the worker. */
+void ppi_answer_stop(const struct ppi_worker *worker);
+
+/* Whether it would wait. */
+bool ppi_is_stopped(const struct ppi_worker *worker);
+
 /* The time limit of the next item begins, and ends. */
 void ppi_begin_limit(struct ppi_worker *worker);
 void ppi_end_limit(struct ppi_worker *worker);

@@ -12,6 +12,7 @@
 enum answer {
     RETURN,
     RAISE,
+    RAISE_INSIDE, /* in the handler itself */
     JUMP,      /* out of the handler, as cleaning up may */
     LEAVE,     /* exits in the handler */
     LEAVE_LATER, /* exits after it */
@@ -46,6 +47,13 @@ static void note_and_jump(int signal)
     siglongjmp(way_out, 1);
 }
 
+static void note_and_raise(int signal)
+{
+    note(signal);
+    atomic_store(&marked->cleaned, 1);
+    pp_raise(EDOM, "told");
+}
+
 static void note_and_leave(int signal)
 {
     note(signal);
@@ -76,6 +84,7 @@ static void expect_term(enum answer answer)
     else
         signal(SIGTERM, answer == DIE     ? SIG_DFL
                         : answer == LEAVE ? note_and_leave
+                        : answer == RAISE_INSIDE ? note_and_raise
                         : answer == JUMP  ? note_and_jump
                                           : note);
 }
@@ -119,11 +128,15 @@ static pid_t process_id(void)
 }
 PP_TASK(pid_t, process_id);
 
-/* As in a process that no task was told in. */
+/* As in a process that no task was told in: the disposition is the task's own affair, the
+   mask, which a handler may have left behind, is not. */
 static pid_t process_with_default(void)
 {
+    sigset_t mask;
+
     signal(SIGTERM, SIG_DFL);
-    return getpid();
+    sigprocmask(SIG_SETMASK, NULL, &mask);
+    return sigismember(&mask, SIGTERM) ? 0 : getpid();
 }
 PP_TASK(pid_t, process_with_default);
 
@@ -188,6 +201,11 @@ TEST(returns_in_short_grace)
 TEST(raises)
 {
     check_ends_well(RAISE, PP_ERAISED, LONG);
+}
+
+TEST(raises_in_the_handler)
+{
+    check_ends_well(RAISE_INSIDE, PP_ERAISED, LONG);
 }
 
 TEST(jumps_out_of_the_handler)

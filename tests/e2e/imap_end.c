@@ -413,6 +413,35 @@ TEST(supervisor_killed, .timeout = 60)
             check_end(false, chunks[c], ordered);
 }
 
+/* The item that is being drawn when the pool ends has an outcome as the others. */
+static bool draw_and_kill(void *item, void *user)
+{
+    if (*(long *)user == 0) {
+        kill_supervisor();
+        CHECK_SOON(living() == 0);
+    }
+    return naturals(item, user);
+}
+
+TEST(supervisor_killed_while_drawing)
+{
+    for (EACH(c, chunks)) {
+        pp_pool *pool = pool_of(2);
+        long next = 0;
+        pp_iter *iter = pp_imap(pool, square, .input = draw_and_kill, .user = &next,
+                                .chunksize = chunks[c]);
+
+        CHECK_EQ(pp_next(iter, NULL, .timeout = 0), PP_ECRASHED);
+        CHECK_EQ(pp_iter_error(iter)->kind, PP_CRASHED);
+        for (long i = 1; i < chunks[c]; i++)
+            CHECK_EQ(pp_next(iter, NULL), PP_ECRASHED);
+        CHECK_EQ(pp_next(iter, NULL), -ESHUTDOWN);
+        CHECK_EQ(next, chunks[c]);
+        finish_but_free(pool);
+        CHECK_EQ(pp_pool_free(pool), 0);
+    }
+}
+
 /* What was done before stays. */
 TEST(done_before_terminate)
 {

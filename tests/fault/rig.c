@@ -11,7 +11,8 @@
 
 #include "queue/heritage.h"
 
-long rig_dies_at = -1;
+long rig_dies_at = -1, rig_stays_at = -1;
+void (*rig_prepare)(void);
 
 /* Positions without a task before each that has one. */
 enum { HOLES = 3 };
@@ -21,7 +22,6 @@ static struct rig_shared *shared;
 /* Of a worker's process. */
 static unsigned own_seat;
 static bool traced;
-static enum rig_mark stop_at;
 
 /* ---- In workers ------------------------------------------------------------- */
 
@@ -30,13 +30,15 @@ static void pass(enum rig_mark mark)
     if (!traced)
         return;
     atomic_fetch_or(&shared->passed, 1U << mark);
-    if (mark == stop_at)
+    if (mark == atomic_load(&shared->stop_at))
         raise(SIGSTOP);
 }
 
 static int initialize(void *unused)
 {
     (void)unused;
+    if (rig_prepare)
+        rig_prepare();
     pass(RIG_READY);
     return 0;
 }
@@ -47,6 +49,15 @@ void rig_called(long item)
     pass(RIG_ITEM + (enum rig_mark)item);
     if (item == rig_dies_at)
         raise(SIGKILL);
+    while (item == rig_stays_at) {
+        atomic_store(&shared->asleep[own_seat], true);
+        pause();
+    }
+}
+
+void rig_signalled(void)
+{
+    atomic_fetch_add(&shared->signals, 1);
 }
 
 /* The kernel's sleep, and a word of it to the test. */
@@ -61,11 +72,17 @@ static int announced_wait(const _Atomic uint32_t *word, uint32_t value, uint64_t
     return error;
 }
 
+static bool counted_signal(const struct ppi_waker *waker)
+{
+    (void)waker;
+    atomic_fetch_add(&shared->alarms, 1);
+    return true;
+}
+
 _Noreturn static void be_worker(struct rig *rig, unsigned seat, enum rig_mark mark,
                                 pid_t parent)
 {
     own_seat = seat;
-    stop_at = mark;
     traced = mark != RIG_NOWHERE;
     if (traced && ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0)
         SKIP("no process can be traced here: %s", strerror(errno));
@@ -81,6 +98,7 @@ void rig_open(struct rig *rig)
 
     futex = ppi_futex;
     futex.wait = announced_wait;
+    futex.signal = counted_signal;
     memset(rig, 0, sizeof *rig);
     rig->queue = &rig->heritage.queue;
     CHECK_EQ(ppi_queue_create(rig->queue, RIG_SEATS, 65536, 65536, 65536), 0);
@@ -105,13 +123,16 @@ void rig_close(struct rig *rig)
     ppi_queue_destroy(rig->queue);
 }
 
-void rig_submit(struct rig *rig, const pp_task *task, unsigned begin, unsigned end)
+void rig_submit_beside(struct rig *rig, const pp_task *task, unsigned begin, unsigned end)
 {
     struct ppi_slot_shm *slot;
 
     rig->position = rig->queue->shm->tail + HOLES;
     rig->begin = begin;
     rig->end = end;
+    CHECK(rig->count < RIG_TASKS);
+    rig->tasks[rig->count++] =
+        (struct rig_task){ .position = rig->position, .begin = begin, .end = end };
     slot = ppi_queue_slot(rig->queue, rig->position);
     slot->begin = begin;
     slot->end = end;
@@ -122,10 +143,18 @@ void rig_submit(struct rig *rig, const pp_task *task, unsigned begin, unsigned e
     slot->stride = (uint32_t)task->args_size;
     slot->result_size = (uint32_t)task->result_size;
     slot->result_kind = (uint8_t)task->result_kind;
+    slot->limit_ns = rig->limit_ns;
+    slot->grace_ms = rig->grace_ms;
     for (unsigned item = begin; item < end; item++)
         ((long *)(void *)slot->inline_args)[item - begin] = item;
     ppi_publish(rig->queue, rig->position);
     ppi_ring(rig->queue);
+}
+
+void rig_submit(struct rig *rig, const pp_task *task, unsigned begin, unsigned end)
+{
+    rig->count = 0;
+    rig_submit_beside(rig, task, begin, end);
 }
 
 void rig_finish(struct rig *rig)
@@ -142,6 +171,8 @@ pid_t rig_spawn(struct rig *rig, unsigned seat, enum rig_mark mark)
     place->incarnation++;
     place->used = true;
     rig->queue->control->seats[seat].incarnation = place->incarnation;
+    if (mark != RIG_NOWHERE)
+        atomic_store(&shared->stop_at, mark);
     pid = fork();
     if (pid == 0)
         be_worker(rig, seat, mark, parent);
@@ -242,20 +273,31 @@ static void take_death(struct rig *rig, const struct ppi_record_shm *record)
         rig->nonsense = "the death gives a wrong number of records";
 }
 
+static const struct rig_task *task_at(const struct rig *rig, uint64_t position)
+{
+    for (unsigned i = 0; i < rig->count; i++)
+        if (rig->tasks[i].position == position)
+            return &rig->tasks[i];
+    return NULL;
+}
+
 static void take(struct rig *rig, const struct ppi_record_shm *record)
 {
+    const struct rig_task *task = task_at(rig, record->position);
+
     if (record->seat >= RIG_SEATS)
         rig->nonsense = "no such seat";
     else if (record->outcome == PPI_DEATH)
         take_death(rig, record);
-    else if (record->position < rig->position && record->position % (HOLES + 1) == HOLES)
+    else if (!task && record->position < rig->position &&
+             record->position % (HOLES + 1) == HOLES)
         return; /* of an earlier task */
-    else if (record->position != rig->position)
+    else if (!task)
         rig->nonsense = "no such task";
-    else if (record->count == 0 || record->first < rig->begin || record->first >= rig->end ||
-             record->count > rig->end - record->first)
+    else if (record->count == 0 || record->first < task->begin || record->first >= task->end ||
+             record->count > task->end - record->first)
         rig->nonsense = "no such items";
-    else if (!(record->flags & PPI_LAST) != (record->first + record->count < rig->end))
+    else if (!(record->flags & PPI_LAST) != (record->first + record->count < task->end))
         rig->nonsense = "the last record does not say so, or another does";
     else
         for (uint64_t i = record->first; i < record->first + record->count; i++)

@@ -21,7 +21,7 @@
 #include "queue/wake.h"
 #include "supervisor/supervisor.h"
 
-enum { RIG_SEATS = 4, RIG_ITEMS = 8, RIG_TEXT = 64 };
+enum { RIG_SEATS = 4, RIG_ITEMS = 8, RIG_TASKS = 4, RIG_TEXT = 64 };
 
 /* Points of a worker's life at which it can be made to stop for its tracer. */
 enum rig_mark {
@@ -36,8 +36,11 @@ enum rig_mark {
 /* What the processes of a rig share beside the segment. */
 struct rig_shared {
     atomic_uint passed;            /* by the traced worker: a bit per mark */
+    atomic_uint stop_at;           /* the mark at which it stops */
     atomic_bool asleep[RIG_SEATS]; /* this seat's worker sleeps, or is just about to */
     atomic_uint runs[RIG_ITEMS];   /* how often the item's function was called */
+    atomic_uint alarms;            /* how often the supervisor was alarmed */
+    atomic_uint signals;           /* how often a handler said that it got one */
 };
 
 /* What the records say of an item. */
@@ -55,6 +58,11 @@ struct rig_outcome {
     } value;
 };
 
+struct rig_task {
+    uint64_t position;
+    unsigned begin, end;
+};
+
 struct rig {
     struct ppi_heritage heritage;
     struct ppi_queue *queue; /* the heritage's */
@@ -63,9 +71,16 @@ struct rig {
     uint64_t taken[RIG_SEATS], control_taken;
     bool in_place; /* results go to shared memory */
 
-    /* The task, and where it lies; what records say of earlier ones is left aside. */
+    /* What the next tasks get. */
+    uint64_t limit_ns;
+    uint32_t grace_ms;
+
+    /* The task, and where it lies; what records say of earlier ones is left aside, but
+       for those that it was submitted beside: their items are others. */
     uint64_t position;
     unsigned begin, end;
+    struct rig_task tasks[RIG_TASKS];
+    unsigned count;
     struct rig_outcome outcomes[RIG_ITEMS];
     unsigned deaths[RIG_SEATS];
     const char *nonsense; /* a record that makes none */
@@ -77,6 +92,9 @@ void rig_close(struct rig *rig);
 /* Client: submits items [begin, end) of this task, whose only argument is an item.  From
    now on it is the task. */
 void rig_submit(struct rig *rig, const pp_task *task, unsigned begin, unsigned end);
+
+/* The same, and the earlier ones stay what they are. */
+void rig_submit_beside(struct rig *rig, const pp_task *task, unsigned begin, unsigned end);
 
 /* Client: takes in all records. */
 void rig_drain(struct rig *rig);
@@ -95,8 +113,15 @@ bool rig_sleeps(const struct rig *rig, unsigned seat, pid_t pid);
 void rig_await_sleep(const struct rig *rig, unsigned seat, pid_t pid);
 
 /* In a task of the rig's: it was called for this item, which kills its worker if it is
-   rig_dies_at; that is -1 for none, and what it was when the worker was started. */
+   rig_dies_at, and never ends if it is rig_stays_at; that is -1 for none, and what it was
+   when the worker was started. */
 void rig_called(long item);
-extern long rig_dies_at;
+extern long rig_dies_at, rig_stays_at;
+
+/* In a signal handler of a worker. */
+void rig_signalled(void);
+
+/* In a worker, before its first task; NULL for nothing. */
+extern void (*rig_prepare)(void);
 
 #endif

@@ -137,7 +137,7 @@ static void lie(unsigned flags, size_t payload_size)
                                      .payload_size = payload_size,
                                      .seat = (uint16_t)worker->seat.index,
                                      .outcome = PPI_OK,
-                                     .flags = (uint8_t)(flags | PPI_LAST) };
+                                     .flags = (uint8_t)flags };
 
     ppi_seat_commit(&worker->seat, &record, ppi_outbox_mark(&worker->seat.outbox));
     for (;;)
@@ -146,14 +146,14 @@ static void lie(unsigned flags, size_t payload_size)
 
 static long lie_of_value(unsigned flags, size_t size)
 {
-    lie(flags, size);
+    lie(flags | PPI_LAST, size);
     return 0;
 }
 PP_TASK(long, lie_of_value, unsigned, flags, size_t, size);
 
 static void lie_of_nothing(unsigned flags, size_t size)
 {
-    lie(flags, size);
+    lie(flags | PPI_LAST, size);
 }
 PP_TASK(void, lie_of_nothing, unsigned, flags, size_t, size);
 
@@ -184,5 +184,32 @@ TEST(values_that_are_said_to_be_elsewhere, .timeout = 60)
     check_lie(pool, &lie_of_value_pp_task, PPI_IN_PLACE, sizeof *shared, shared);
     CHECK_EQ(own, 5);
     CHECK_EQ(*shared, 6);
+    CHECK_EQ(pp_pool_free(pool), 0);
+}
+
+/* ---- A record in the middle of a chunk ------------------------------------- */
+
+static long lie_at_two(long x)
+{
+    if (x == 2)
+        lie(0, 3);
+    return 10 * x;
+}
+PP_TASK(long, lie_at_two, long, x);
+
+/* What it says is done is not, and the item after that is lost to its death, as if it had
+   gone on to it; what comes then is run by others. */
+TEST(a_value_of_another_size_within_a_chunk, .timeout = 60)
+{
+    pp_pool *pool = pp_pool_new(.processes = 2);
+    const long items[] = { 0, 1, 2, 3, 4, 5 };
+    long values[6];
+    pp_result *result = pp_map_async(pool, lie_at_two, items, 6, .chunksize = 6);
+
+    CHECK_EQ(pp_get(result, values), PP_ECRASHED);
+    CHECK_EQ(pp_failures(result), 4);
+    CHECK_EQ(pp_failure(result, 3)->index, 3);
+    for (long i = 4; i < 6; i++)
+        CHECK_EQ(values[i], 10 * i);
     CHECK_EQ(pp_pool_free(pool), 0);
 }

@@ -5,85 +5,9 @@
 #include <pthread.h>
 #include <time.h>
 
+#include "claiming.h"
 #include "harness.h"
 #include "rounds.h"
-
-#define KIB64 ((size_t)1 << 16)
-
-enum { MOST_CLAIMERS = 8 };
-
-static struct ppi_queue queue;
-static struct ppi_claimer claimers[MOST_CLAIMERS];
-
-/* A queue whose first position is this one, and which nobody has used before. */
-static void set_up(uint64_t first)
-{
-    CHECK_EQ(ppi_queue_create(&queue, MOST_CLAIMERS, KIB64, KIB64, KIB64), 0);
-    atomic_store(&queue.shm->tail, first);
-    atomic_store(&queue.claims->head, first);
-    for (unsigned seat = 0; seat < MOST_CLAIMERS; seat++)
-        ppi_claimer_init(&claimers[seat], &queue, seat);
-}
-
-static void tear_down(void)
-{
-    ppi_queue_destroy(&queue);
-}
-
-/* A task whose first item says which position it was published at. */
-static void publish(uint64_t position)
-{
-    ppi_queue_slot(&queue, position)->begin = 3 * position + 1;
-    ppi_publish(&queue, position);
-}
-
-static bool claim_one(struct ppi_claimer *claimer, uint64_t *position, uint64_t *first)
-{
-    struct ppi_start start;
-
-    if (!ppi_claim(claimer, &start))
-        return false;
-    *position = start.position;
-    *first = start.first;
-    CHECK_EQ(start.attempt, 1);
-    return true;
-}
-
-/* Claims what must be at this position. */
-static void check_claim(unsigned seat, uint64_t expected)
-{
-    uint64_t position = 0, first = 0;
-
-    CHECK(ppi_claimable(&claimers[seat]));
-    CHECK(claim_one(&claimers[seat], &position, &first));
-    CHECK_EQ(position, expected);
-    CHECK_EQ(first, 3 * expected + 1);
-    CHECK(ppi_claimed_by(&queue, position, seat));
-    CHECK_EQ(atomic_load(&claimers[seat].seat->intent), position);
-}
-
-static void check_nothing(unsigned seat)
-{
-    uint64_t position, first;
-
-    CHECK(!claim_one(&claimers[seat], &position, &first));
-    CHECK(!ppi_claimable(&claimers[seat]));
-}
-
-/* Positions at which counters and generations pass a bound. */
-static const uint64_t beginnings[] = {
-    0,
-    PPI_WINDOW - 2,
-    7 * PPI_WINDOW - 2,
-    (UINT64_C(1) << 32) - 2,
-    (UINT64_C(1) << 32) * 5,
-    (UINT64_C(1) << 43) + PPI_WINDOW - 2,
-};
-
-#define FOR_BEGINNINGS(base)                                                               \
-    for (size_t i_ = 0; i_ < sizeof beginnings / sizeof beginnings[0]; i_++)               \
-        for (uint64_t base = (set_up(beginnings[i_]), beginnings[i_]), once_ = 1; once_;   \
-             once_ = 0, tear_down())
 
 TEST(tasks_are_claimed_in_their_order)
 {
@@ -231,6 +155,27 @@ TEST(what_is_handed_back_comes_first)
     }
 }
 
+/* Each attempt is told which one it is. */
+TEST(attempts_are_counted)
+{
+    FOR_BEGINNINGS(base)
+    {
+        struct ppi_start start;
+
+        publish(base);
+        check_claim(0, base);
+        for (uint32_t attempt = 2; attempt < 70000; attempt = attempt * 3 + 1) {
+            CHECK(ppi_requeue(&queue, base, 0, base + attempt, attempt));
+            CHECK(ppi_claim(&claimers[0], &start));
+            CHECK_EQ(start.position, base);
+            CHECK_EQ(start.first, base + attempt);
+            CHECK_EQ(start.attempt, attempt);
+        }
+        publish(base + PPI_WINDOW); /* the next one in this slot begins anew */
+        check_claim(0, base + PPI_WINDOW);
+    }
+}
+
 /* ---- A head that says nonsense ------------------------------------------- */
 
 static const int64_t displacements[] = {
@@ -367,6 +312,27 @@ static void end_task(struct random *random, unsigned seat)
     ppi_claimer_init(&claimers[seat], &queue, seat);
 }
 
+/* The client takes back a task that it knows of: which it can as long as nobody has it. */
+static void withdraw_any(struct random *random)
+{
+    uint64_t slot = (model.tail - 1 - random_below(random, 64)) % PPI_WINDOW;
+    uint64_t position = model.open[slot];
+
+    if (!model.in_use[slot])
+        return;
+    if (position == NONE) {
+        for (unsigned seat = 0; seat < model.workers; seat++)
+            if (model.runs[seat] != NONE)
+                HOLDS(*random, !ppi_withdraw(&queue, model.runs[seat]));
+        return;
+    }
+    HOLDS(*random, ppi_withdraw(&queue, position));
+    HOLDS(*random, !ppi_withdraw(&queue, position));
+    model.open[slot] = NONE;
+    model.in_use[slot] = false;
+    model.waiting--;
+}
+
 /* To where nobody can take it for right: not between the true head and any tail. */
 static void displace_head(struct random *random)
 {
@@ -385,6 +351,8 @@ static void any_step(struct random *random, unsigned displaced)
 
     if (random_percent(random, displaced))
         displace_head(random);
+    if (model.published > 0 && random_percent(random, 5))
+        withdraw_any(random);
     if (random_percent(random, 40) && model.published < TASKS &&
         model.waiting + model.running < PPI_WINDOW / 2)
         publish_next();
