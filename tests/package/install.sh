@@ -34,6 +34,16 @@ test -f "$root$prefix/include/procpool.h" || fail 'the header is not installed'
 test -e "$libdir/libprocpool.so.0" || fail 'libprocpool.so.0 is not installed'
 test "$(find "$root$prefix/include" -type f | wc -l)" -eq 1 || fail 'more than one header'
 
+# Each page of the manual is found by each of its names.
+man=$root$prefix/share/man
+test -f "$man/man7/procpool.7" || fail 'procpool(7) is not installed'
+for page in "$man"/man3/*.3; do
+    for name in $(sed -n '/^\.Sh NAME/,/^\.Nd/s/^\.Nm \([A-Za-z_]*\).*/\1/p' "$page"); do
+        cmp -s "$page" "$man/man3/$name.3" || fail "$name(3) is not ${page##*/}"
+    done
+done
+test -f "$man/man3/pp_starmap.3" || fail 'pp_starmap(3) is not installed'
+
 # expect PROGRAM: it runs and says what it should
 expect() {
     said=$(LD_LIBRARY_PATH=$libdir "$1") || fail "$1 failed: $said"
@@ -56,3 +66,12 @@ cd "$root"
         expect ./cplusplus
     fi
 }
+
+# As the guide says: its Makefile, its first program, `make first`.
+guide=$sources/../../doc/guide.md
+sed -n '/^```make$/,/^```$/p' "$guide" | sed '1d; $d' >Makefile
+sed -n '/^```c$/,/^```$/p' "$guide" | sed '1d; /^```$/,$d' >first.c
+make -s first CC="$*" || fail 'the Makefile of doc/guide.md does not build first.c'
+said=$(LD_LIBRARY_PATH=$libdir ./first)
+test "$said" = 25 || fail "the first program of doc/guide.md says: $said"
+echo 'first: ok'
