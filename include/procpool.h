@@ -214,6 +214,12 @@ typedef enum pp_callbacks {
     PP_CALLBACKS_POLL,   /* in pp_poll() and in the functions that wait; no thread is ever started */
 } pp_callbacks;
 
+/* How the pool's processes and the threads that wait for them wait.  Since 0.1. */
+typedef enum pp_spin {
+    PP_SPIN_ADAPTIVE, /* awake for some microseconds first, where a CPU is free and it pays */
+    PP_SPIN_NEVER,    /* asleep at once */
+} pp_spin;
+
 /* Since 0.1. */
 typedef struct pp_pool_options {
     size_t size; /* sizeof(pp_pool_options); the macro fills it */
@@ -237,6 +243,8 @@ typedef struct pp_pool_options {
 
     pp_callbacks callbacks;
 
+    pp_spin spin;
+
     /*
      * When set and creation fails, *error says why in words: one block of
      * memory that the caller gives to free().  NULL if there was no memory.
@@ -246,7 +254,7 @@ typedef struct pp_pool_options {
 
 /*
  * pp_pool_new(.processes, .initializer, .initarg, .max_tasks_per_child,
- *             .callbacks, .error)
+ *             .callbacks, .spin, .error)
  *
  * Creates a pool and waits until its workers are there and their initializers
  * have returned.  The workers see the program as it is now: its memory, open

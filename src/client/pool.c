@@ -388,6 +388,9 @@ static int check_options(const pp_pool_options *options, char *why, size_t size)
     else if (options->callbacks > PP_CALLBACKS_POLL)
         snprintf(why, size, "callbacks is %u: it must be one of PP_CALLBACKS_...",
                  (unsigned)options->callbacks);
+    else if (options->spin > PP_SPIN_NEVER)
+        snprintf(why, size, "spin is %u: it must be one of PP_SPIN_...",
+                 (unsigned)options->spin);
     return *why ? EINVAL : 0;
 }
 
