@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <linux/futex.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/syscall.h>
@@ -77,9 +78,16 @@ static int kernel_wake(_Atomic uint32_t *word, int count)
     return woken < 0 ? 0 : (int)woken;
 }
 
+static uint32_t current_cpu(void)
+{
+    return (uint32_t)sched_getcpu();
+}
+
 const struct ppi_futex_ops ppi_futex = {
     .wait = kernel_wait,
     .wait_either = kernel_wait_either,
     .wake = kernel_wake,
     .signal = ppi_waker_signal,
+    .now = ppi_now_ns,
+    .cpu = current_cpu,
 };

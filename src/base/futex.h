@@ -34,6 +34,10 @@ struct ppi_futex_ops {
 
     /* Wakes who waits for a descriptor: as ppi_waker_signal(). */
     bool (*signal)(const struct ppi_waker *waker);
+
+    /* For those who wait awake: the time, as ppi_now_ns(), and the CPU of this thread. */
+    uint64_t (*now)(void);
+    uint32_t (*cpu)(void);
 };
 
 /* The kernel's. */

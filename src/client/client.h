@@ -13,6 +13,7 @@
 
 #include "client/list.h"
 #include "queue/heritage.h"
+#include "queue/spin.h"
 #include "shm/buddy.h"
 
 struct ppi_objects; /* the code that was loaded when the pool was created */
@@ -127,9 +128,10 @@ struct pp_pool {
     size_t used; /* slots */
     struct ppi_flight flights[PPI_WINDOW];
     uint64_t looks; /* at what is running, for progress */
-    uint64_t control_taken;           /* records of the supervisor's */
-    uint64_t taken[PPI_MAX_SEATS];    /* records of a seat's */
-    uint32_t released[PPI_MAX_SEATS]; /* incarnations that are no more */
+    /* Changed with the lock; atomic, since who waits awake looks without it. */
+    _Atomic uint64_t control_taken;           /* records of the supervisor's */
+    _Atomic uint64_t taken[PPI_MAX_SEATS];    /* records of a seat's */
+    _Atomic uint32_t released[PPI_MAX_SEATS]; /* incarnations that are no more */
 
     struct ppi_list results, backlog, due;
     struct ppi_list stopping; /* results of which an item failed, to be cancelled for that */
@@ -145,6 +147,7 @@ struct pp_pool {
 
     /* Waiting: one thread sleeps for all, the others follow it. */
     bool led;
+    struct ppi_spin spin; /* of the one that leads */
     unsigned followers;
     pthread_cond_t progress;
 
@@ -324,7 +327,7 @@ bool ppi_drain(pp_pool *pool);
 /* Locked.  Has the supervisor end a worker that is not to be trusted. */
 void ppi_condemn(pp_pool *pool, unsigned seat, uint32_t incarnation);
 
-/* Locked.  Whether there is something to take in; so much of one worker's, if it is its. */
+/* Whether there is something to take in; so much of one worker's, if it is its. */
 bool ppi_news(const pp_pool *pool, uint64_t least);
 
 /* ---- audit.c ---- */

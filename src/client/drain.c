@@ -204,21 +204,22 @@ static uint32_t seated(const pp_pool *pool, unsigned seat)
 static bool take_seat(pp_pool *pool, unsigned seat, uint32_t incarnation, uint64_t tail)
 {
     const struct ppi_seat_shm *shm = ppi_queue_seat(pool->queue, seat);
+    uint64_t taken = pool->taken[seat];
 
-    if (tail == pool->taken[seat])
+    if (tail == taken)
         return false;
-    if (tail - pool->taken[seat] > PPI_RECORDS) {
+    if (tail - taken > PPI_RECORDS) {
         ppi_condemn(pool, seat, incarnation);
         return false;
     }
-    while (pool->taken[seat] != tail) {
-        struct ppi_record_shm record = shm->records[pool->taken[seat] % PPI_RECORDS];
+    while (taken != tail) {
+        struct ppi_record_shm record = shm->records[taken++ % PPI_RECORDS];
 
-        pool->taken[seat]++;
         record.seat = (uint16_t)seat; /* whatever it says */
         if (is_supervisors(&record) || !take_outcome(pool, &record))
             ppi_condemn(pool, seat, incarnation);
     }
+    pool->taken[seat] = taken;
     acknowledge(pool, seat);
     return true;
 }

@@ -220,6 +220,10 @@ static pp_pool *allocate(const pp_pool_options *options, unsigned workers)
     ppi_list_init(&pool->iterators);
     pool->queue = &pool->heritage.queue;
     pool->mode = options->callbacks;
+    pool->queue->workers = workers;
+    pool->queue->cpus = usable_cpus();
+    if (options->spin == PP_SPIN_ADAPTIVE && pool->queue->cpus > 1)
+        pool->queue->spin_ns = PPI_SPIN_NS;
     pool->heritage.workers = workers;
     pool->heritage.initializer = options->initializer;
     pool->heritage.initarg = options->initarg;

@@ -44,12 +44,61 @@ static int follow(pp_pool *pool, uint64_t deadline_ns)
     return error == ETIMEDOUT ? -ETIMEDOUT : 0;
 }
 
+/* ---- Waiting awake ---- */
+
+struct glance {
+    const pp_pool *pool;
+    uint32_t bell; /* that other threads of ours ring */
+};
+
+static bool has_news(const void *what)
+{
+    const struct glance *glance = what;
+    const pp_pool *pool = glance->pool;
+
+    return ppi_news(pool, 1) ||
+           atomic_load_explicit(&pool->queue->claims->client_bell, memory_order_relaxed) !=
+               glance->bell;
+}
+
+/* Whether workers can go on while this thread stays awake. */
+static bool has_room(pp_pool *pool)
+{
+    const struct ppi_queue *queue = pool->queue;
+
+    if (queue->spin_ns == 0 || pool->used == 0 || ppi_awake(queue) >= queue->cpus)
+        return false;
+    ppi_publish_cpu(queue, &queue->shm->client_cpu);
+    return ppi_awake_elsewhere(queue, ppi_cpu(queue)) && ppi_spin_pays(&pool->spin);
+}
+
+/* Whether that was enough: there are news. */
+static bool lead_awake(pp_pool *pool)
+{
+    struct glance glance = { pool, atomic_load(&pool->queue->claims->client_bell) };
+    bool found;
+
+    if (!has_room(pool))
+        return false;
+    pool->led = true;
+    pthread_mutex_unlock(&pool->lock);
+    found = ppi_spin_for(&pool->spin, pool->queue, has_news, &glance);
+    pthread_mutex_lock(&pool->lock);
+    pool->led = false;
+    if (found)
+        ppi_notify(pool); /* as below */
+    return found;
+}
+
 /* Sleeps until there is something to take in, unless there is already. */
 static int lead(pp_pool *pool, bool (*done)(void *what), void *what, uint64_t deadline_ns)
 {
-    uint32_t bell = ppi_client_announce(pool->queue);
+    uint32_t bell;
     int error;
 
+    if (lead_awake(pool))
+        return 0;
+    bell = ppi_client_announce(pool->queue);
     if (ppi_news(pool, 1) || ppi_lost(pool) || done(what))
         return 0;
     pool->led = true;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "queue/claims.h"
 
+#include "queue/spin.h"
+
 #define STATE(word) ((enum ppi_claim_state)((word) >> 16 & 0xff))
 #define GENERATION(position) ((uint32_t)((position) / PPI_WINDOW + 1))
 
@@ -44,6 +46,7 @@ void ppi_publish(struct ppi_queue *queue, uint64_t position)
     atomic_store_explicit(word_of(queue, position), ppi_claim_word(position, PPI_QUEUED, 0),
                           memory_order_release);
     atomic_store_explicit(&queue->shm->tail, position + 1, memory_order_release);
+    ppi_publish_cpu(queue, &queue->shm->client_cpu);
 }
 
 /*

@@ -107,6 +107,8 @@ enum ppi_command {
  *   magic…   client, once     whoever attaches     before the first fork       -
  *   tail     client's         worker's claim       release / acquire: all      pool ends
  *            publish                               below it is published
+ *   client_  client           worker's search      relaxed: a guess            -
+ *   cpu
  *   command  client           supervisor, worker   release / acquire; then a   pool ends
  *                                                  poke or the bell
  *   audits   client's audit   worker's claim,      release / acquire: the      pool ends
@@ -122,6 +124,7 @@ struct ppi_queue_shm {
     uint32_t layout;
     uint32_t seats;
     _Alignas(PPI_LINE) _Atomic uint64_t tail;
+    _Atomic uint32_t client_cpu;
     _Alignas(PPI_LINE) _Atomic uint32_t command;
     _Atomic uint64_t audits;
     struct ppi_ack_shm acks[PPI_MAX_SEATS];
@@ -140,10 +143,14 @@ struct ppi_queue_shm {
  *                                               the requeue count
  *   sleepers      its worker; reap clears       bit per seat: is asleep    cleared by the reap
  *                                               or about to be
+ *   nappers       its worker; reap clears       bit per seat: asleep, but  cleared by the reap
+ *                                               will look again by itself
  *   bell          whoever has work to offer     workers sleep on it        rung by the reap
- *   waking        ring sets; a worker that      one wake-up is on its way  cleared by the reap
- *                 is woken, or about to sleep,
- *                 clears
+ *   waking        ring sets to PPI_WOKEN; a     somebody will look for     cleared by the reap
+ *                 worker that is woken, or      work without being woken
+ *                 about to sleep, clears that;  for it: a wake-up is on
+ *                 a worker that searches sets   its way, or a worker
+ *                 its own mark, and clears it   searches
  *   client_waits  client sets; waker clears     the client is asleep or    client is woken by
  *                                               about to be                the reap
  *   client_bell   whoever has a result          the client sleeps on it    rung by the reap
@@ -169,8 +176,12 @@ struct ppi_claims_shm {
     _Alignas(PPI_LINE) _Atomic uint32_t service_bell;
     _Atomic uint32_t service_waits;
     _Alignas(PPI_LINE) _Atomic uint64_t sleepers[(PPI_MAX_SEATS + 63) / 64];
+    _Alignas(PPI_LINE) _Atomic uint64_t nappers[(PPI_MAX_SEATS + 63) / 64];
     _Alignas(PPI_LINE) _Atomic uint64_t words[PPI_WINDOW];
 };
+
+/* Of waking: nobody; a wake-up is on its way; from here on: the worker of seat n searches. */
+enum { PPI_NOBODY, PPI_WOKEN, PPI_SEARCHING };
 
 /* Of event_waits: the waker has no descriptor any more, the supervisor shall do it. */
 #define PPI_EVENT_OWED 2
@@ -234,6 +245,7 @@ enum ppi_seat_state {
  *                reap, after the death                                  are outcomes
  *   wants_room   client's drain          stored, fence, then looks at   -
  *                                        taken again
+ *   cpu          client that waits       relaxed: a guess               -
  *   incarnation  client's drain; reap    release, after the others      an older one: the
  *                                        were set at the start          rest is not its own
  *   state        client at creation;     release / acquire              RETIRED and FAILED
@@ -261,6 +273,7 @@ struct ppi_seat_shm {
     _Atomic uint32_t wants_room;
     _Atomic uint32_t incarnation;
     _Atomic uint32_t state;
+    _Atomic uint32_t cpu;
     int32_t code; /* of FAILED; message below */
 
     _Alignas(PPI_LINE) _Atomic uint64_t intent;

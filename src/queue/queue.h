@@ -18,6 +18,9 @@ struct ppi_queue {
     char *shared; /* the user's */
     size_t shared_size;
     unsigned seats;
+    unsigned workers;  /* that there are to be */
+    unsigned cpus;     /* that they and the client may use */
+    uint64_t spin_ns;  /* that who waits stays awake at most; 0: never */
     const struct ppi_futex_ops *futex;
     struct ppi_waker poke; /* what wakes the supervisor */
     struct ppi_waker event; /* what an event loop of the client's waits for, if there is one */

@@ -22,11 +22,13 @@ bool ppi_anybody_sleeps(const struct ppi_queue *queue)
 void ppi_ring(struct ppi_queue *queue)
 {
     struct ppi_claims_shm *claims = queue->claims;
+    uint32_t nobody = PPI_NOBODY;
 
-    atomic_thread_fence(memory_order_seq_cst); /* partner: the fence in ppi_sleep() */
+    /* Partners: the fences in ppi_sleep() and ppi_clear_waking(). */
+    atomic_thread_fence(memory_order_seq_cst);
     if (!ppi_anybody_sleeps(queue) ||
-        atomic_load_explicit(&claims->waking, memory_order_relaxed) ||
-        atomic_exchange(&claims->waking, 1))
+        atomic_load_explicit(&claims->waking, memory_order_relaxed) != PPI_NOBODY ||
+        !atomic_compare_exchange_strong(&claims->waking, &nobody, PPI_WOKEN))
         return;
     /* If nobody sleeps yet, who is about to finds the bell changed.  And it clears
        waking itself: done here, that could hide a task from it (the model's variant
@@ -41,7 +43,15 @@ void ppi_pass_on(struct ppi_claimer *claimer)
         ppi_ring(claimer->queue);
 }
 
-static bool told_to_end(const struct ppi_queue *queue)
+void ppi_clear_waking(struct ppi_queue *queue, uint32_t mine)
+{
+    uint32_t seen = mine;
+
+    atomic_compare_exchange_strong(&queue->claims->waking, &seen, PPI_NOBODY);
+    atomic_thread_fence(memory_order_seq_cst); /* partner: the fence in ppi_ring() */
+}
+
+bool ppi_told_to_end(const struct ppi_queue *queue)
 {
     return atomic_load_explicit(&queue->shm->command, memory_order_acquire) >= PPI_FINISH;
 }
@@ -54,14 +64,13 @@ void ppi_sleep(struct ppi_claimer *claimer)
     uint32_t bell = atomic_load_explicit(&claims->bell, memory_order_acquire);
 
     atomic_fetch_or(sleepers_of(queue, claimer->index), bit);
-    atomic_store(&claims->waking, 0); /* who has left the waking to another left it to us */
-    atomic_thread_fence(memory_order_seq_cst); /* partners: ppi_ring(), ppi_wake_all() */
-    if (!ppi_claimable(claimer) && !told_to_end(queue)) {
+    /* Who has left the waking to another may have left it to us.  Fences, for ppi_wake_all(). */
+    ppi_clear_waking(queue, PPI_WOKEN);
+    if (!ppi_claimable(claimer) && !ppi_told_to_end(queue)) {
         ppi_wake_service(queue); /* there may be more in the backlog */
         queue->futex->wait(&claims->bell, bell, UINT64_MAX);
         atomic_fetch_and(sleepers_of(queue, claimer->index), ~bit);
-        atomic_store(&claims->waking, 0); /* it has arrived */
-        atomic_thread_fence(memory_order_seq_cst); /* partner: the fence in ppi_ring() */
+        ppi_clear_waking(queue, PPI_WOKEN); /* it has arrived */
         return;
     }
     atomic_fetch_and(sleepers_of(queue, claimer->index), ~bit);
@@ -123,7 +132,7 @@ void ppi_wake_all(struct ppi_queue *queue)
 {
     struct ppi_claims_shm *claims = queue->claims;
 
-    atomic_store(&claims->waking, 0);
+    atomic_store(&claims->waking, PPI_NOBODY);
     atomic_fetch_add(&claims->bell, 1);
     queue->futex->wake(&claims->bell, PPI_ALL);
     atomic_store(&claims->client_waits, 0);
@@ -138,6 +147,7 @@ void ppi_wake_all(struct ppi_queue *queue)
 void ppi_forget_sleeper(struct ppi_queue *queue, unsigned seat)
 {
     atomic_fetch_and(sleepers_of(queue, seat), ~(UINT64_C(1) << seat % 64));
+    atomic_fetch_and(&queue->claims->nappers[seat / 64], ~(UINT64_C(1) << seat % 64));
 }
 
 /* The bell's value, from before the flag was set.  Partners: those who call wake(). */

@@ -10,7 +10,8 @@
  *
  * At most one wake-up of a worker is on its way at a time (waking): the worker
  * that it reaches takes a task and passes it on if it leaves others.  That is
- * several times faster than a wake-up per task.
+ * several times faster than a wake-up per task.  Nor is anybody woken while a worker
+ * searches (src/queue/idle.h), which does the same.
  *
  * The client's service thread, when all that it has to do is to take in records and
  * to feed the backlog, dozes: it is woken when that is pressing (PPI_PRESSING records
@@ -58,6 +59,15 @@ void ppi_event_announce(struct ppi_queue *queue);
 
 /* Worker: there is much to take, or nothing left to do: wakes the service thread. */
 void ppi_wake_service(struct ppi_queue *queue);
+
+/*
+ * Worker: what it had said in waking is over, if that still stands there.  It looks for
+ * work once more afterwards.
+ */
+void ppi_clear_waking(struct ppi_queue *queue, uint32_t mine);
+
+/* Worker: whether it is to end when it finds nothing to do. */
+bool ppi_told_to_end(const struct ppi_queue *queue);
 
 /* Whether a worker sleeps, or is about to. */
 bool ppi_anybody_sleeps(const struct ppi_queue *queue);

@@ -30,18 +30,18 @@ static bool retired(const struct ppi_worker *worker)
 
 void ppi_worker_loop(struct ppi_worker *worker)
 {
-    const _Atomic uint32_t *command = &worker->seat.queue->shm->command;
     struct ppi_start start;
 
     while (!retired(worker)) {
         if (ppi_claim(&worker->claimer, &start)) {
             ppi_pass_on(&worker->claimer);
             ppi_run_task(worker, &start);
-        } else if (atomic_load_explicit(command, memory_order_acquire) >= PPI_FINISH) {
+            worker->idler.tasks++;
+        } else if (ppi_told_to_end(worker->seat.queue)) {
             return;
         } else {
             ppi_answer_stop(worker);
-            ppi_sleep(&worker->claimer);
+            ppi_idle(&worker->idler, &worker->claimer);
         }
     }
 }

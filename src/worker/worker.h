@@ -9,6 +9,7 @@
 
 #include "queue/claims.h"
 #include "queue/heritage.h"
+#include "queue/idle.h"
 #include "queue/seat.h"
 
 /* What a worker is doing: decides where pp_raise() goes to. */
@@ -18,6 +19,7 @@ enum ppi_activity { PPI_BETWEEN, PPI_INITIALIZING, PPI_IN_TASK };
 struct ppi_worker {
     struct ppi_seat seat;
     struct ppi_claimer claimer;
+    struct ppi_idler idler;
     pid_t pid; /* a child that a task forks is not a worker */
     bool limited;
     uint64_t left; /* items until it retires, if limited */

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+#include "queue/idle.h"
+
+#include "queue/wake.h"
+
+/* ---- Searching ---- */
+
+static bool has_news(const void *what)
+{
+    const struct ppi_claimer *claimer = what;
+
+    return ppi_claimable(claimer) || ppi_told_to_end(claimer->queue);
+}
+
+/* Whether the client can go on while this worker stays awake. */
+static bool has_room(const struct ppi_claimer *claimer)
+{
+    const struct ppi_queue *queue = claimer->queue;
+    unsigned client = !atomic_load_explicit(&queue->claims->client_waits, memory_order_relaxed);
+
+    ppi_publish_cpu(queue, &claimer->seat->cpu);
+    return atomic_load_explicit(&queue->shm->client_cpu, memory_order_relaxed) != ppi_cpu(queue) &&
+           ppi_awake(queue) + client <= queue->cpus;
+}
+
+/* Whether it found something. */
+static bool search(struct ppi_idler *idler, struct ppi_claimer *claimer)
+{
+    _Atomic uint32_t *waking = &claimer->queue->claims->waking;
+    uint32_t nobody = PPI_NOBODY, mine = PPI_SEARCHING + claimer->index;
+    bool found;
+
+    if (!has_room(claimer) || !ppi_spin_pays(&idler->spin) ||
+        !atomic_compare_exchange_strong(waking, &nobody, mine))
+        return false;
+    found = ppi_spin_for(&idler->spin, claimer->queue, has_news, claimer);
+    /* Who has seen the mark has woken nobody: look once more, at all that there is. */
+    ppi_clear_waking(claimer->queue, mine);
+    return found;
+}
+
+/* ---- Napping ---- */
+
+static bool may_nap(const struct ppi_idler *idler, const struct ppi_queue *queue)
+{
+    return idler->tasks > 0 && ppi_awake(queue) > 1 &&
+           queue->futex->now() - idler->since_ns <= idler->tasks * PPI_TINY_NS;
+}
+
+/* Whether it has napped. */
+static bool nap(const struct ppi_idler *idler, struct ppi_claimer *claimer)
+{
+    struct ppi_queue *queue = claimer->queue;
+    _Atomic uint64_t *nappers = &queue->claims->nappers[claimer->index / 64];
+    uint64_t bit = UINT64_C(1) << claimer->index % 64;
+    uint32_t bell = atomic_load_explicit(&queue->claims->bell, memory_order_acquire);
+    bool naps = may_nap(idler, queue);
+
+    if (!naps)
+        return false;
+    atomic_fetch_or(nappers, bit);
+    naps = ppi_awake(queue) > 0; /* not all at once: somebody must be there to be woken */
+    if (naps) {
+        ppi_wake_service(queue); /* there may be more in the backlog */
+        queue->futex->wait(&queue->claims->bell, bell, queue->futex->now() + PPI_NAP_NS);
+    }
+    atomic_fetch_and(nappers, ~bit);
+    ppi_clear_waking(queue, PPI_WOKEN); /* it may have been for a sleeper, and hit us */
+    return naps;
+}
+
+void ppi_idle(struct ppi_idler *idler, struct ppi_claimer *claimer)
+{
+    const struct ppi_queue *queue = claimer->queue;
+
+    if (queue->spin_ns > 0 && search(idler, claimer))
+        return;
+    if (queue->spin_ns == 0 || !nap(idler, claimer))
+        ppi_sleep(claimer);
+    idler->tasks = 0;
+    if (queue->spin_ns > 0)
+        idler->since_ns = queue->futex->now();
+}

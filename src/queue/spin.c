@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+#include "queue/spin.h"
+
+/* Looks between two readings of the clock, which cost as much as two of them. */
+#define LOOKS 16
+
+/* Between two readings less than this goes by, unless somebody else had the CPU. */
+#define PREEMPTED_NS UINT64_C(10000)
+
+/* One wait in so many is tried when it never pays. */
+#define MOST_FAILURES 6
+
+static void relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ __volatile__("isb" ::: "memory");
+#else
+    atomic_signal_fence(memory_order_seq_cst);
+#endif
+}
+
+bool ppi_spin_pays(struct ppi_spin *spin)
+{
+    if (spin->skip == 0)
+        return true;
+    spin->skip--;
+    return false;
+}
+
+static void fail(struct ppi_spin *spin, unsigned weight)
+{
+    spin->failures += weight;
+    if (spin->failures > MOST_FAILURES)
+        spin->failures = MOST_FAILURES;
+    spin->skip = (1u << spin->failures) - 1;
+}
+
+bool ppi_spin_for(struct ppi_spin *spin, const struct ppi_queue *queue,
+                  bool (*news)(const void *what), const void *what)
+{
+    uint64_t begin = 0, before = 0, now;
+
+    for (;;) {
+        for (int look = 0; look < LOOKS; look++) {
+            if (news(what)) {
+                spin->failures = 0;
+                return true;
+            }
+            relax();
+        }
+        now = queue->futex->now();
+        if (begin == 0)
+            begin = before = now;
+        if (now - before > PREEMPTED_NS) {
+            fail(spin, MOST_FAILURES);
+            return false;
+        }
+        if (now - begin > queue->spin_ns) {
+            fail(spin, 1);
+            return false;
+        }
+        before = now;
+    }
+}
+
+/* Workers [64 * i, 64 * i + 64) that are not. */
+static uint64_t resting(const struct ppi_claims_shm *claims, unsigned i)
+{
+    return atomic_load_explicit(&claims->sleepers[i], memory_order_relaxed) |
+           atomic_load_explicit(&claims->nappers[i], memory_order_relaxed);
+}
+
+unsigned ppi_awake(const struct ppi_queue *queue)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < (queue->seats + 63) / 64; i++)
+        count += (unsigned)__builtin_popcountll(resting(queue->claims, i));
+    return count < queue->workers ? queue->workers - count : 0;
+}
+
+bool ppi_awake_elsewhere(const struct ppi_queue *queue, uint32_t cpu)
+{
+    bool any = false;
+
+    for (unsigned seat = 0; seat < queue->workers; seat++) {
+        if (resting(queue->claims, seat / 64) >> seat % 64 & 1)
+            continue;
+        any = true;
+        if (atomic_load_explicit(&ppi_queue_seat(queue, seat)->cpu, memory_order_relaxed) != cpu)
+            return true;
+    }
+    return !any; /* one is being woken */
+}
