@@ -29,7 +29,7 @@ static void run_callback(pp_pool *pool, pp_result *result)
     pthread_mutex_lock(&pool->lock);
     pool->calling = false;
     pool->called = NULL;
-    result->state = PPI_THERE;
+    ppi_set_state(result, PPI_THERE);
     if (pool->free_called)
         ppi_result_destroy(result);
     ppi_notify(pool);

@@ -74,7 +74,7 @@ void ppi_cancel(pp_result *result, bool hard, const char *why)
     pp_pool *pool = result->pool;
     pp_error error = { .kind = PP_CANCELLED, .message = why };
 
-    if (result->state != PPI_OPEN || pool->lost)
+    if (ppi_state(result) != PPI_OPEN || pool->lost)
         return;
     result->cancelled = true;
     ppi_fail_rest(result, &error);
@@ -99,7 +99,7 @@ PPI_PUBLIC int pp_cancel(pp_result *result)
     pool = result->pool;
     pthread_mutex_lock(&pool->lock);
     ppi_look(pool);
-    if (result->state == PPI_OPEN) {
+    if (ppi_state(result) == PPI_OPEN) {
         ppi_cancel(result, true, "cancelled");
         if (!pool->lost)
             ppi_feed(pool); /* it may have been the first of the backlog */

@@ -11,6 +11,7 @@
 #include <procpool.h>
 #include <pthread.h>
 
+#include "base/slab.h"
 #include "client/list.h"
 #include "queue/heritage.h"
 #include "queue/spin.h"
@@ -37,61 +38,105 @@ enum ppi_result_state {
     PPI_THERE, /* ready */
 };
 
+/* The items of a result that did not succeed. */
+struct ppi_failures {
+    pp_error *all; /* in the order of items when all are there */
+    size_t count, room;
+    pp_error *rest; /* of items that have no outcome in the end; NULL: there are none */
+    pp_error *former_all, *former_rest; /* before the rest was spelled out: handed out */
+};
+
+/*
+ * A million calls may be open: each has no more than this.  What every call needs on its
+ * way comes first, in as few cache lines as it takes.
+ */
 struct pp_result {
-    struct ppi_link all;     /* in pool->results */
-    struct ppi_link waiting; /* in pool->backlog or pool->due */
+    _Atomic uint32_t state; /* enum ppi_result_state; THERE is read without the lock */
+    bool expected;         /* it has a callback, and is open */
+    bool forgotten;        /* by its owner */
+    bool is_chunk;         /* of an iterator's items: a struct ppi_chunk */
+    bool waits;            /* somebody waits for it from the start */
+    bool values_borrowed;  /* from the caller of a map that waits */
+    bool in_place;         /* and shared with the workers, who store them there */
+    bool items_shared;     /* workers read them where they are */
+    bool cancelled;        /* items without an outcome end like the rest */
+    bool stop_on_error;
+    bool flat;          /* see ppi_is_flat() */
+    uint32_t in_flight; /* tasks */
     pp_pool *pool;
     const pp_task *task;
-    enum ppi_result_state state;
-    bool expected; /* it has a callback, and is open */
-    bool forgotten; /* by its owner */
-
     size_t count; /* items */
     size_t done;  /* items that have an outcome */
-    uint64_t *outcomes; /* a bit per item: has one; of a single call: one_outcome */
-    uint64_t one_outcome;
+    size_t next;  /* items from here on are still to be submitted */
+    uint64_t *outcomes; /* a bit per item: has one; of a few: few_outcomes */
+    uint64_t few_outcomes;
 
     /* Values: of fixed size one after the other, or struct ppi_value; NULL: not wanted. */
     void *values;
-    bool values_borrowed; /* from the caller of a map that waits */
-    bool in_place;        /* and shared with the workers, who store them there */
-    _Alignas(16) unsigned char one_value[PPI_INLINE_VALUE];
+    struct ppi_failures *failures; /* NULL: there are none */
+    _Alignas(16) unsigned char one_value[PPI_INLINE_VALUE]; /* before that: its arguments */
 
-    pp_error *failures; /* in the order of items when all are there */
-    size_t failed, room_for_failures;
-    pp_error *rest; /* of items that have no outcome in the end; NULL: there are none */
-    pp_error *former_failures, *former_rest; /* before the rest was spelled out: handed out */
-
-    /* What is still to be submitted: items [next, count). */
-    size_t next;
-    size_t chunksize;   /* 0: guided */
-    size_t cut;         /* chunks until now */
-    bool waits;         /* somebody waits for it from the start */
-    const void *items;  /* the caller's, while it waits; a single call's own copy */
-    void *block;        /* that copy; or without items, all encoded in the arena */
-    bool items_shared;  /* workers read them where they are */
-    size_t staged;      /* bytes of encoded chunks in flight */
-    size_t in_flight;   /* tasks */
-
-    uint64_t newest;    /* position of the last one */
-
+    struct ppi_link waiting; /* in pool->backlog or pool->due */
+    struct ppi_link all;     /* in pool->results */
+    const void *items;       /* the caller's, while it waits; a single call's own copy */
+    void *block;             /* that copy; or without items, all encoded in the arena */
+    uint64_t newest;         /* position of the last task */
     struct ppi_limits limits;
-    bool stop_on_error;
-    struct ppi_link stopping; /* in pool->stopping: an item has failed */
-    bool cancelled; /* items without an outcome end like rest */
 
     pp_callback *callback, *error_callback;
     void *user;
 
+    size_t chunksize; /* 0: guided */
+    size_t cut;       /* chunks until now */
+    size_t staged;    /* bytes of encoded chunks in flight */
+    struct ppi_link stopping; /* in pool->stopping: an item has failed */
+
     /* Progress. */
     uint64_t started_ns, ended_ns; /* 0: it has not */
     size_t shown;                  /* items done, as was said last: never goes back */
-    /* A chunk of an iterator's items: */
-    pp_iter *iter;           /* NULL: it is none, or the iterator has been freed */
+};
+
+/* A chunk of an iterator's items. */
+struct ppi_chunk {
+    struct pp_result result;
+    pp_iter *iter;           /* NULL: it has been freed */
     struct ppi_link reading; /* in one of the iterator's lists */
     size_t first_index;      /* of the chunk's first item, in the iterator */
     size_t held;             /* bytes of its arguments, later of its values */
 };
+
+static inline struct ppi_chunk *ppi_chunk_of(const pp_result *result)
+{
+    return PPI_OWNER(result, struct ppi_chunk, result);
+}
+
+static inline void ppi_set_state(pp_result *result, enum ppi_result_state state)
+{
+    /* Partner: ppi_is_there(). */
+    atomic_store_explicit(&result->state, (uint32_t)state, memory_order_release);
+}
+
+/* Locked. */
+static inline enum ppi_result_state ppi_state(const pp_result *result)
+{
+    return (enum ppi_result_state)atomic_load_explicit(&result->state, memory_order_relaxed);
+}
+
+/* Also without the lock: whether nothing of the result changes any more. */
+static inline bool ppi_is_there(const pp_result *result)
+{
+    return atomic_load_explicit(&result->state, memory_order_acquire) == PPI_THERE;
+}
+
+static inline size_t ppi_failed(const pp_result *result)
+{
+    return result->failures ? result->failures->count : 0;
+}
+
+static inline pp_error *ppi_rest(const pp_result *result)
+{
+    return result->failures ? result->failures->rest : NULL;
+}
 
 /* A slot's task, as the client knows it: the truth. */
 struct ppi_flight {
@@ -133,9 +178,12 @@ struct pp_pool {
     _Atomic uint64_t taken[PPI_MAX_SEATS];    /* records of a seat's */
     _Atomic uint32_t released[PPI_MAX_SEATS]; /* incarnations that are no more */
 
+    struct ppi_slab slab;   /* of results ... */
+    struct ppi_slab chunks; /* ... and of iterators' chunks */
     struct ppi_list results, backlog, due;
     struct ppi_list stopping; /* results of which an item failed, to be cancelled for that */
     size_t open; /* results that are */
+    size_t submitted;
     struct {
         void (*run)(const void *args, void *result);
         double item_ns;
@@ -266,6 +314,9 @@ void ppi_share(pp_result *result, const void *items, const void *out);
 
 /* Locked.  A new open result of count items, in the pool's list; NULL without memory. */
 pp_result *ppi_result_new(pp_pool *pool, const pp_task *task, size_t count, bool wants_values);
+
+/* Locked.  The same for an iterator, which is to be set. */
+struct ppi_chunk *ppi_chunk_new(pp_pool *pool, const pp_task *task, size_t count);
 void ppi_result_destroy(pp_result *result);
 
 /* Locked.  Frees the copy of the arguments: all is submitted, or never will be. */
@@ -310,6 +361,9 @@ bool ppi_skip(pp_result *result, size_t first, size_t count);
 /* Locked.  An item failed; the message is copied.  False if that makes no sense. */
 bool ppi_fail(pp_result *result, const pp_error *error);
 
+/* Locked.  There is not even memory to say how items failed that have no outcome. */
+void ppi_fail_for_want(pp_result *result);
+
 /* Locked.  All items that have no outcome end like this: index does not matter. */
 void ppi_fail_rest(pp_result *result, const pp_error *error);
 
@@ -353,7 +407,7 @@ void ppi_notify(pp_pool *pool);
 /* ---- draw.c: from an iterator's items to results ---- */
 
 /* Locked.  A chunk of an iterator's is there. */
-void ppi_chunk_settled(pp_result *result);
+void ppi_chunk_settled(struct ppi_chunk *chunk);
 
 /*
  * Locked.  For a thread that is about to wait: draws a chunk of one of the iterators

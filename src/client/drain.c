@@ -43,8 +43,10 @@ static void describe(const pp_result *result, size_t index, const char *how, cha
 {
     char item[32] = "";
 
-    if (result->count > 1 || result->iter)
-        snprintf(item, sizeof item, " with item %zu", result->first_index + index);
+    if (result->is_chunk)
+        index += ppi_chunk_of(result)->first_index;
+    if (result->is_chunk || result->count > 1)
+        snprintf(item, sizeof item, " with item %zu", index);
     snprintf(text, size, "%s(...)%s %s", result->task->name, item, how);
 }
 

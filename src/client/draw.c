@@ -213,12 +213,14 @@ static void fail_for(pp_result *result, int error)
 }
 
 /* Locked.  A chunk that is not the pool's yet becomes one that is open. */
-static void count_chunk(pp_iter *iter, pp_result *result, size_t size)
+static void count_chunk(pp_iter *iter, struct ppi_chunk *chunk, size_t size)
 {
+    pp_result *result = &chunk->result;
+
     ppi_list_append(&iter->pool->results, &result->all);
-    ppi_list_append(&iter->chunks, &result->reading);
-    result->first_index = iter->drawn;
-    result->held = size;
+    ppi_list_append(&iter->chunks, &chunk->reading);
+    chunk->first_index = iter->drawn;
+    chunk->held = size;
     iter->drawn += result->count;
     iter->open += result->count;
     iter->unread += result->count;
@@ -230,15 +232,16 @@ static void count_chunk(pp_iter *iter, pp_result *result, size_t size)
 }
 
 /* Locked.  Submits a chunk, or ends it if that cannot be. */
-static void submit_chunk(pp_iter *iter, pp_result *result, int error, size_t size)
+static void submit_chunk(pp_iter *iter, struct ppi_chunk *chunk, int error, size_t size)
 {
+    pp_result *result = &chunk->result;
     pp_pool *pool = iter->pool;
 
     if (!error && !ppi_list_empty(&pool->backlog))
         ppi_look(pool);
     if (!pool->lost)
         ppi_notice_loss(pool);
-    count_chunk(iter, result, error ? 0 : size);
+    count_chunk(iter, chunk, error ? 0 : size);
     if (error) {
         fail_for(result, error);
     } else if (pool->lost || (pool->joined && iter->input)) { /* meanwhile, without the lock */
@@ -253,17 +256,17 @@ static void submit_chunk(pp_iter *iter, pp_result *result, int error, size_t siz
     }
 }
 
-/* Locked.  A result for a chunk that is not drawn yet; the pool does not know it. */
-static pp_result *make_chunk(pp_iter *iter, size_t count)
+/* Locked.  A chunk that is not drawn yet; the pool does not know it. */
+static struct ppi_chunk *make_chunk(pp_iter *iter, size_t count)
 {
-    pp_result *result = ppi_result_new(iter->pool, iter->task, count, true);
+    struct ppi_chunk *chunk = ppi_chunk_new(iter->pool, iter->task, count);
 
-    if (!result)
+    if (!chunk)
         return NULL;
-    ppi_list_remove(&result->all);
-    result->iter = iter;
-    result->limits = iter->limits;
-    return result;
+    ppi_list_remove(&chunk->result.all);
+    chunk->iter = iter;
+    chunk->result.limits = iter->limits;
+    return chunk;
 }
 
 /* Locked.  There is no memory to go on; what is in flight may give some back. */
@@ -282,10 +285,10 @@ int ppi_draw(pp_iter *iter)
     size_t left = iter->input ? iter->chunk : iter->count - iter->drawn, size = 0;
     size_t count = iter->chunk < left ? iter->chunk : left;
     const char *items = iter->scratch;
-    pp_result *result = make_chunk(iter, count); /* first: what is drawn must not be lost */
+    struct ppi_chunk *chunk = make_chunk(iter, count); /* first: what is drawn must not be lost */
     int error = 0;
 
-    if (!result)
+    if (!chunk)
         return starve(iter);
     if (!iter->input)
         items = (const char *)iter->items + iter->drawn * iter->task->args_size;
@@ -298,40 +301,41 @@ int ppi_draw(pp_iter *iter)
         iter->bad = 0;
         count = 1;
     }
-    result->count = result->chunksize = count;
-    result->items = items;
+    chunk->result.count = chunk->result.chunksize = count;
+    chunk->result.items = items;
     if (count > 0 && !iter->freed)
-        submit_chunk(iter, result, error, size);
+        submit_chunk(iter, chunk, error, size);
     else
-        ppi_result_destroy(result);
+        ppi_result_destroy(&chunk->result);
     stash_clear(&iter->stash);
     return 0;
 }
 
 /* Locked.  What a chunk holds now that it is there. */
-static void measure_values(pp_iter *iter, pp_result *result)
+static void measure_values(pp_iter *iter, struct ppi_chunk *chunk)
 {
+    const pp_result *result = &chunk->result;
     const struct ppi_value *values = result->values;
     size_t bytes = result->count * iter->task->result_size;
 
     for (size_t i = 0; i < result->count && iter->task->result_kind != PP_VALUE_; i++)
         bytes += values[i].size;
     iter->each = iter->each / 4 * 3 + bytes / result->count / 4;
-    iter->held += bytes - result->held;
-    result->held = bytes;
+    iter->held += bytes - chunk->held;
+    chunk->held = bytes;
 }
 
-void ppi_chunk_settled(pp_result *result)
+void ppi_chunk_settled(struct ppi_chunk *chunk)
 {
-    pp_iter *iter = result->iter;
+    pp_iter *iter = chunk->iter;
 
-    measure_values(iter, result);
-    iter->open -= result->count;
+    measure_values(iter, chunk);
+    iter->open -= chunk->result.count;
     iter->starved = false;
     if (iter->ordered)
         return;
-    ppi_list_remove(&result->reading);
-    ppi_list_append(&iter->ready, &result->reading);
+    ppi_list_remove(&chunk->reading);
+    ppi_list_append(&iter->ready, &chunk->reading);
 }
 
 /* ---- While waiting for something else ---- */

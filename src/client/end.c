@@ -35,7 +35,7 @@ static void end_open(pp_pool *pool, const pp_error *error)
         pp_result *result = PPI_OWNER(link, pp_result, all);
 
         next = link->next;
-        if (result->state != PPI_OPEN)
+        if (ppi_state(result) != PPI_OPEN)
             continue;
         ppi_fail_rest(result, error);
         result->next = result->done = result->count;
@@ -214,9 +214,9 @@ static void drop_callbacks(pp_pool *pool)
         pp_result *result = PPI_OWNER(link, pp_result, all);
 
         result->callback = result->error_callback = NULL;
-        if (result->state == PPI_DONE && result != pool->called) {
+        if (ppi_state(result) == PPI_DONE && result != pool->called) {
             ppi_list_remove(&result->waiting);
-            result->state = PPI_THERE;
+            ppi_set_state(result, PPI_THERE);
         }
     }
 }
@@ -240,6 +240,8 @@ PPI_PUBLIC int pp_pool_free(pp_pool *pool)
     ppi_free_iterators(pool);
     while (!ppi_list_empty(&pool->results))
         ppi_result_destroy(PPI_FIRST(&pool->results, pp_result, all));
+    ppi_slab_destroy(&pool->slab);
+    ppi_slab_destroy(&pool->chunks);
     pthread_mutex_unlock(&pool->lock);
     ppi_buddy_destroy(&pool->shared);
     ppi_queue_destroy(pool->queue);

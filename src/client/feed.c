@@ -5,6 +5,7 @@
  * the order in which it was submitted.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "client/client.h"
@@ -152,9 +153,14 @@ static bool stage(pp_pool *pool, pp_result *result, struct ppi_slot_shm *slot, s
         return true;
     }
     items += result->next * task->args_size;
-    ppi_encoded_size(task, items, count, &size); /* looked at when it was submitted */
+    size = count * task->args_size;
+    if (!result->flat)
+        ppi_encoded_size(task, items, count, &size); /* looked at when it was submitted */
     if (size <= PPI_INLINE_ARGS) {
-        ppi_encode(task, items, count, slot->inline_args);
+        if (result->flat)
+            memcpy(slot->inline_args, items, size);
+        else
+            ppi_encode(task, items, count, slot->inline_args);
         slot->args = (uint64_t)((char *)slot->inline_args - base);
         return true;
     }
@@ -167,6 +173,20 @@ static bool stage(pp_pool *pool, pp_result *result, struct ppi_slot_shm *slot, s
     return true;
 }
 
+/*
+ * The lines that the tasks after this one will be written to are with the workers that have
+ * read them last: asked for in time they are here when they are needed.
+ */
+static void prefetch(const pp_pool *pool, uint64_t position)
+{
+    const struct ppi_slot_shm *slot = ppi_queue_slot(pool->queue, position + 3);
+
+    __builtin_prefetch(slot, 1);
+    __builtin_prefetch(slot->inline_args, 1);
+    __builtin_prefetch((void *)&pool->queue->claims->words[(position + 12) % PPI_WINDOW], 1);
+    __builtin_prefetch(&pool->flights[(position + 3) % PPI_WINDOW], 1);
+}
+
 /* Submits the next chunk; false while there is no room. */
 static bool feed_chunk(pp_pool *pool, pp_result *result, size_t count)
 {
@@ -174,6 +194,7 @@ static bool feed_chunk(pp_pool *pool, pp_result *result, size_t count)
     struct ppi_flight *flight = &pool->flights[position % PPI_WINDOW];
     struct ppi_slot_shm *slot = ppi_queue_slot(pool->queue, position);
 
+    prefetch(pool, position);
     flight->block = NULL;
     flight->staged = 0;
     if (!stage(pool, result, slot, count, flight))
@@ -197,7 +218,7 @@ static bool feed_chunk(pp_pool *pool, pp_result *result, size_t count)
     flight->end = result->next + count;
     flight->left = count;
     if (result->started_ns == 0)
-        result->started_ns = ppi_now_ns();
+        result->started_ns = ppi_rough_now_ns(result->count > 1);
     result->next += count;
     result->cut++;
     result->in_flight++;
@@ -247,7 +268,8 @@ void ppi_feed(pp_pool *pool)
         if (!feed_result(pool, result))
             return;
         ppi_list_remove(&result->waiting);
-        ppi_settle(result);
+        if (result->done == result->count) /* it was given up */
+            ppi_settle(result);
     }
 }
 
@@ -272,7 +294,8 @@ void ppi_submit(pp_pool *pool, pp_result *result)
 
 void ppi_end_flight(pp_pool *pool, struct ppi_flight *flight)
 {
-    ppi_buddy_free(&pool->arena, flight->block);
+    if (flight->block)
+        ppi_buddy_free(&pool->arena, flight->block);
     flight->result->staged -= flight->staged;
     flight->result->in_flight--;
     flight->result = NULL;

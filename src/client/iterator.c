@@ -156,11 +156,12 @@ PPI_PUBLIC pp_iter *pp_imap_unordered_with(pp_pool *pool, const pp_task *task,
 static void drop_chunks(struct ppi_list *list)
 {
     while (!ppi_list_empty(list)) {
-        pp_result *result = PPI_FIRST(list, pp_result, reading);
+        struct ppi_chunk *chunk = PPI_FIRST(list, struct ppi_chunk, reading);
+        pp_result *result = &chunk->result;
 
-        ppi_list_remove(&result->reading);
-        result->iter = NULL;
-        if (result->state == PPI_THERE) {
+        ppi_list_remove(&chunk->reading);
+        chunk->iter = NULL;
+        if (ppi_is_there(result)) {
             ppi_result_destroy(result);
         } else {
             result->forgotten = true;
@@ -200,7 +201,7 @@ PPI_PUBLIC void pp_iter_free(pp_iter *iter)
     drop_chunks(&iter->ready);
     drop_chunks(&iter->spent);
     if (iter->current)
-        ppi_result_destroy(iter->current);
+        ppi_result_destroy(&iter->current->result);
     iter->current = NULL;
     if (!pool->lost)
         ppi_feed(pool); /* there may be room for others now */
@@ -220,12 +221,13 @@ void ppi_free_iterators(pp_pool *pool)
 /* ---- Reading ---- */
 
 /* The next chunk of which nothing has been handed out, if it is there. */
-static pp_result *next_chunk(const pp_iter *iter)
+static struct ppi_chunk *next_chunk(const pp_iter *iter)
 {
     const struct ppi_list *list = iter->ordered ? &iter->chunks : &iter->ready;
-    pp_result *result = ppi_list_empty(list) ? NULL : PPI_FIRST(list, pp_result, reading);
+    struct ppi_chunk *chunk =
+        ppi_list_empty(list) ? NULL : PPI_FIRST(list, struct ppi_chunk, reading);
 
-    return result && result->state == PPI_THERE ? result : NULL;
+    return chunk && ppi_is_there(&chunk->result) ? chunk : NULL;
 }
 
 static bool is_ready(const pp_iter *iter)
@@ -286,28 +288,28 @@ static int wait_for_item(pp_iter *iter, uint64_t deadline_ns)
 /* Locked.  Hands out an item that is there; what becomes of it. */
 static int take(pp_iter *iter, void *out, size_t *index)
 {
-    pp_result *result = iter->current;
+    struct ppi_chunk *chunk = iter->current;
     pp_error *error;
 
-    if (!result) {
-        result = next_chunk(iter);
-        ppi_list_remove(&result->reading);
-        iter->current = result;
+    if (!chunk) {
+        chunk = next_chunk(iter);
+        ppi_list_remove(&chunk->reading);
+        iter->current = chunk;
         iter->next = iter->failures = 0;
     }
-    error = ppi_failure_of_item(result, iter->next, &iter->failures);
+    error = ppi_failure_of_item(&chunk->result, iter->next, &iter->failures);
     if (error)
-        error->index = result->first_index + iter->next;
+        error->index = chunk->first_index + iter->next;
     else
-        ppi_hand_out_item(result, iter->next, out);
+        ppi_hand_out_item(&chunk->result, iter->next, out);
     if (index)
-        *index = result->first_index + iter->next;
+        *index = chunk->first_index + iter->next;
     iter->error = error;
     iter->unread--;
     iter->next++;
-    if (iter->next == result->count) {
-        ppi_list_append(&iter->spent, &result->reading);
-        iter->held -= result->held;
+    if (iter->next == chunk->result.count) {
+        ppi_list_append(&iter->spent, &chunk->reading);
+        iter->held -= chunk->held;
         iter->current = NULL;
     }
     return error ? ppi_error_code(error) : 0;

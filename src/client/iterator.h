@@ -60,7 +60,7 @@ struct pp_iter {
     struct ppi_list chunks;
     struct ppi_list ready; /* ... and here those that are there, as they came */
     struct ppi_list spent; /* handed out; what they hold lives until the next call */
-    pp_result *current;    /* is being handed out: its items from here on are left */
+    struct ppi_chunk *current; /* is being handed out: its items from here on are left */
     size_t next, failures; /* see ppi_failure_of_item() */
     const pp_error *error; /* of the item that was handed out last */
 

@@ -16,6 +16,12 @@ static uint64_t bits(size_t from, size_t to) /* of one word, from < to <= 64 */
 /* Marks items [first, end) unless one of them is marked already; whether it did. */
 static bool mark(pp_result *result, size_t first, size_t end)
 {
+    if (result->count == 1) {
+        if (result->outcomes[0] & 1)
+            return false;
+        result->outcomes[0] = result->done = 1;
+        return true;
+    }
     for (int pass = 0; pass < 2; pass++)
         for (size_t at = first; at < end;) {
             size_t word = at / 64, to = end - word * 64 < 64 ? end - word * 64 : 64;
@@ -96,23 +102,33 @@ bool ppi_skip(pp_result *result, size_t first, size_t count)
     return true;
 }
 
+/* Where failures are kept, which few results need; false without memory. */
+static bool has_failures(pp_result *result)
+{
+    if (!result->failures)
+        result->failures = calloc(1, sizeof *result->failures);
+    return result->failures;
+}
+
 static bool grow_failures(pp_result *result)
 {
-    size_t room = result->room_for_failures ? 2 * result->room_for_failures : 1;
+    struct ppi_failures *failures = result->failures;
+    size_t room = failures->room ? 2 * failures->room : 1;
     pp_error *more;
 
-    if (result->failed < result->room_for_failures)
+    if (failures->count < failures->room)
         return true;
-    more = realloc(result->failures, room * sizeof *more);
+    more = realloc(failures->all, room * sizeof *more);
     if (!more)
         return false;
-    result->failures = more;
-    result->room_for_failures = room;
+    failures->all = more;
+    failures->room = room;
     return true;
 }
 
 bool ppi_fail(pp_result *result, const pp_error *error)
 {
+    struct ppi_failures *failures;
     char *message;
 
     if (!mark(result, error->index, error->index + 1))
@@ -120,62 +136,60 @@ bool ppi_fail(pp_result *result, const pp_error *error)
     if (result->stop_on_error && !result->cancelled && !result->stopping.next)
         ppi_list_append(&result->pool->stopping, &result->stopping);
     message = strdup(error->message);
-    if (!message || !grow_failures(result)) {
+    if (!message || !has_failures(result) || !grow_failures(result)) {
         free(message);
         lose(result, error->index);
         return true;
     }
-    result->failures[result->failed] = *error;
-    result->failures[result->failed].size = sizeof(pp_error);
-    result->failures[result->failed].function = result->task->name;
-    result->failures[result->failed].message = message;
-    result->failed++;
+    failures = result->failures;
+    failures->all[failures->count] = *error;
+    failures->all[failures->count].size = sizeof(pp_error);
+    failures->all[failures->count].function = result->task->name;
+    failures->all[failures->count].message = message;
+    failures->count++;
     return true;
 }
 
 void ppi_fail_rest(pp_result *result, const pp_error *error)
 {
-    static pp_error worst = { .size = sizeof worst, .kind = PP_RAISED, .code = ENOMEM };
     pp_error named = *error;
 
-    if (result->rest)
+    if (ppi_rest(result))
         return;
     named.size = sizeof named;
     named.function = result->task->name;
-    result->rest = ppi_error_copy(&named);
-    if (!result->rest) { /* not even for that: still no outcome is lost */
-        worst.function = "";
-        worst.message = "out of memory";
-        result->rest = malloc(sizeof worst);
-        if (result->rest)
-            *result->rest = worst;
-    }
+    if (!has_failures(result) || !(result->failures->rest = ppi_error_copy(&named)))
+        ppi_fail_for_want(result); /* not even for that: still no outcome is lost */
 }
 
 void ppi_settle(pp_result *result)
 {
     pp_pool *pool = result->pool;
 
-    if (result->state != PPI_OPEN || result->done < result->count)
+    if (ppi_state(result) != PPI_OPEN || result->done < result->count)
         return;
-    ppi_remember_pace(result);
-    ppi_drop_needless_rest(result);
-    ppi_sort_failures(result);
+    if (result->count > 1)
+        ppi_remember_pace(result);
+    if (result->failures) {
+        ppi_drop_needless_rest(result);
+        ppi_sort_failures(result);
+    }
     ppi_list_remove(&result->waiting);
-    ppi_free_arguments(result);
+    if (result->block)
+        ppi_free_arguments(result);
     pool->open--;
     pool->expected -= result->expected;
-    result->state = PPI_DONE;
-    result->ended_ns = result->started_ns != 0 ? ppi_now_ns() : 0;
+    ppi_set_state(result, PPI_DONE);
+    result->ended_ns = result->started_ns != 0 ? ppi_rough_now_ns(result->count > 1) : 0;
     if (result->forgotten) {
         ppi_result_destroy(result);
     } else if (ppi_first_failure(result) ? result->error_callback : result->callback) {
         ppi_list_append(&pool->due, &result->waiting);
         ppi_rouse(pool);
     } else {
-        result->state = PPI_THERE;
-        if (result->iter)
-            ppi_chunk_settled(result);
+        ppi_set_state(result, PPI_THERE);
+        if (result->is_chunk && ppi_chunk_of(result)->iter)
+            ppi_chunk_settled(ppi_chunk_of(result));
     }
     ppi_notify(pool);
 }

@@ -62,6 +62,8 @@ int ppi_copy_options(void *copy, size_t size, const void *given)
 
 int ppi_make_limits(double time_limit, double grace, int retries, struct ppi_limits *limits)
 {
+    if (time_limit == 0 && grace == 0 && retries == 0)
+        return 0; /* as is */
     if (isnan(time_limit) || time_limit < 0 || isnan(grace) || grace < 0 || retries < 0 ||
         retries > MOST_RETRIES)
         return -EINVAL;
@@ -213,6 +215,8 @@ static pp_pool *allocate(const pp_pool_options *options, unsigned workers)
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->progress, NULL);
     pthread_cond_init(&pool->work, NULL);
+    ppi_slab_init(&pool->slab, sizeof(struct pp_result));
+    ppi_slab_init(&pool->chunks, sizeof(struct ppi_chunk));
     ppi_list_init(&pool->results);
     ppi_list_init(&pool->backlog);
     ppi_list_init(&pool->due);

@@ -88,21 +88,21 @@ static size_t failed_items(const pp_result *result)
 {
     size_t marked = 0;
 
-    if (!result->rest)
-        return result->failed;
+    if (!ppi_rest(result))
+        return ppi_failed(result);
     for (size_t word = 0; word < (result->count + 63) / 64; word++)
         marked += (size_t)__builtin_popcountll(result->outcomes[word]);
-    return result->failed + (result->done > marked ? result->done - marked : 0);
+    return ppi_failed(result) + (result->done > marked ? result->done - marked : 0);
 }
 
 /* Locked. */
 static pp_progress measure(pp_result *result)
 {
-    uint64_t end = result->state == PPI_OPEN ? ppi_now_ns() : result->ended_ns;
+    uint64_t end = ppi_state(result) == PPI_OPEN ? ppi_now_ns() : result->ended_ns;
     pp_progress progress = { .total = result->count, .eta = HUGE_VAL };
     size_t done = result->done;
 
-    if (result->state == PPI_OPEN && result->in_flight > 0 && !result->pool->lost)
+    if (ppi_state(result) == PPI_OPEN && result->in_flight > 0 && !result->pool->lost)
         done += done_on_seats(result);
     if (done > result->shown)
         result->shown = done < result->count ? done : result->count;

@@ -19,7 +19,7 @@ static bool make_room(pp_result *result, bool wants_values)
 {
     size_t size = is_variable(result) ? sizeof(struct ppi_value) : result->task->result_size;
 
-    result->outcomes = &result->one_outcome;
+    result->outcomes = &result->few_outcomes;
     if (result->count > 64 && !(result->outcomes = calloc((result->count + 63) / 64, 8)))
         return false;
     if (!wants_values || size == 0 || result->count == 0)
@@ -33,21 +33,35 @@ static bool make_room(pp_result *result, bool wants_values)
     return result->values != NULL;
 }
 
-pp_result *ppi_result_new(pp_pool *pool, const pp_task *task, size_t count, bool wants_values)
+static bool init(pp_result *result, pp_pool *pool, const pp_task *task, size_t count,
+                 bool wants_values)
 {
-    pp_result *result = calloc(1, sizeof *result);
-
-    if (!result)
-        return NULL;
     result->pool = pool;
     result->task = task;
     result->count = count;
+    result->flat = ppi_is_flat(task);
     ppi_list_append(&pool->results, &result->all);
-    if (!make_room(result, wants_values)) {
-        ppi_result_destroy(result);
+    if (make_room(result, wants_values))
+        return true;
+    ppi_result_destroy(result);
+    return false;
+}
+
+pp_result *ppi_result_new(pp_pool *pool, const pp_task *task, size_t count, bool wants_values)
+{
+    pp_result *result = ppi_slab_alloc(&pool->slab);
+
+    return result && init(result, pool, task, count, wants_values) ? result : NULL;
+}
+
+struct ppi_chunk *ppi_chunk_new(pp_pool *pool, const pp_task *task, size_t count)
+{
+    struct ppi_chunk *chunk = ppi_slab_alloc(&pool->chunks);
+
+    if (!chunk)
         return NULL;
-    }
-    return result;
+    chunk->result.is_chunk = true;
+    return init(&chunk->result, pool, task, count, true) ? chunk : NULL;
 }
 
 static void free_values(pp_result *result)
@@ -63,14 +77,43 @@ static void free_values(pp_result *result)
         free(result->values);
 }
 
+/* What is said when there is no memory to say more; index is nobody's. */
+static pp_error want_of_memory = {
+    .size = sizeof want_of_memory,
+    .kind = PP_RAISED,
+    .code = ENOMEM,
+    .function = "",
+    .message = "out of memory",
+};
+static struct ppi_failures want_of_failures = { .rest = &want_of_memory };
+
+void ppi_fail_for_want(pp_result *result)
+{
+    if (result->failures)
+        result->failures->rest = &want_of_memory;
+    else
+        result->failures = &want_of_failures;
+}
+
+static void free_rest(pp_error *rest)
+{
+    if (rest != &want_of_memory)
+        free(rest);
+}
+
 static void free_failures(pp_result *result)
 {
-    for (size_t i = 0; i < result->failed; i++)
-        free((char *)result->failures[i].message);
-    free(result->failures);
-    free(result->former_failures);
-    free(result->rest);
-    free(result->former_rest);
+    struct ppi_failures *failures = result->failures;
+
+    if (failures == &want_of_failures)
+        return;
+    for (size_t i = 0; i < failures->count; i++)
+        free((char *)failures->all[i].message);
+    free(failures->all);
+    free(failures->former_all);
+    free_rest(failures->rest);
+    free_rest(failures->former_rest);
+    free(failures);
 }
 
 void ppi_free_arguments(pp_result *result)
@@ -84,15 +127,22 @@ void ppi_free_arguments(pp_result *result)
 
 void ppi_result_destroy(pp_result *result)
 {
+    pp_pool *pool = result->pool;
+
     ppi_list_remove(&result->all);
     ppi_list_remove(&result->waiting);
     ppi_list_remove(&result->stopping);
     free_values(result);
-    free_failures(result);
-    if (result->outcomes != &result->one_outcome)
+    if (result->failures)
+        free_failures(result);
+    if (result->outcomes != &result->few_outcomes)
         free(result->outcomes);
-    ppi_free_arguments(result);
-    free(result);
+    if (result->block)
+        ppi_free_arguments(result);
+    if (result->is_chunk)
+        ppi_slab_free(&pool->chunks, ppi_chunk_of(result));
+    else
+        ppi_slab_free(&pool->slab, result);
 }
 
 /* ---- Errors ---- */
@@ -112,33 +162,45 @@ static size_t next_missing(const pp_result *result, size_t item)
 
 void ppi_drop_needless_rest(pp_result *result)
 {
-    if (result->rest && next_missing(result, 0) == result->count) {
-        free(result->rest);
-        result->rest = NULL;
+    struct ppi_failures *failures = result->failures;
+
+    if (!ppi_rest(result) || next_missing(result, 0) < result->count)
+        return;
+    if (failures == &want_of_failures) {
+        result->failures = NULL;
+        return;
     }
+    free_rest(failures->rest);
+    failures->rest = NULL;
 }
 
 /* Of a map that stopped on an error: the first item that failed and was not just stopped. */
 static const pp_error *first_cause(pp_result *result)
 {
-    for (size_t i = 0; i < result->failed; i++)
-        if (result->failures[i].kind != PP_CANCELLED)
-            return &result->failures[i];
+    const struct ppi_failures *failures = result->failures;
+
+    for (size_t i = 0; i < failures->count; i++)
+        if (failures->all[i].kind != PP_CANCELLED)
+            return &failures->all[i];
     return NULL;
 }
 
 const pp_error *ppi_first_failure(pp_result *result)
 {
-    const pp_error *cause = result->stop_on_error ? first_cause(result) : NULL;
+    struct ppi_failures *failures = result->failures;
+    const pp_error *cause;
 
+    if (!failures)
+        return NULL;
+    cause = result->stop_on_error ? first_cause(result) : NULL;
     if (cause)
         return cause;
-    if (result->rest) {
-        result->rest->index = next_missing(result, 0);
-        if (result->failed == 0 || result->rest->index < result->failures[0].index)
-            return result->rest;
+    if (failures->rest) {
+        failures->rest->index = next_missing(result, 0);
+        if (failures->count == 0 || failures->rest->index < failures->all[0].index)
+            return failures->rest;
     }
-    return result->failed > 0 ? &result->failures[0] : NULL;
+    return failures->count > 0 ? &failures->all[0] : NULL;
 }
 
 int ppi_error_code(const pp_error *error)
@@ -175,8 +237,10 @@ static int by_index(const void *a, const void *b)
 
 void ppi_sort_failures(pp_result *result)
 {
-    if (result->failed > 1)
-        qsort(result->failures, result->failed, sizeof *result->failures, by_index);
+    struct ppi_failures *failures = result->failures;
+
+    if (failures && failures->count > 1)
+        qsort(failures->all, failures->count, sizeof *failures->all, by_index);
 }
 
 /* Adds an entry for each item that the rest stands for; false without memory. */
@@ -188,10 +252,10 @@ static bool add_rest(const pp_result *result, pp_error *all, size_t *count)
          i = next_missing(result, i + 1)) {
         pp_error *error = &all[*count];
 
-        *error = *result->rest;
+        *error = *result->failures->rest;
         error->index = i;
         error->function = result->task->name;
-        error->message = strdup(result->rest->message);
+        error->message = strdup(result->failures->rest->message);
         if (!error->message) {
             while (*count > old)
                 free((char *)all[--*count].message);
@@ -206,27 +270,30 @@ static bool add_rest(const pp_result *result, pp_error *all, size_t *count)
    pp_error_of() has handed out before stays. */
 static bool spell_out_rest(pp_result *result)
 {
-    size_t missing = 0, count = result->failed;
+    struct ppi_failures *failures = result->failures;
+    size_t missing = 0, count = failures->count;
     pp_error *all;
 
+    if (failures == &want_of_failures)
+        return false;
     for (size_t i = next_missing(result, 0); i < result->count; i = next_missing(result, i + 1))
         missing++;
     all = malloc((count + missing) * sizeof *all);
     if (!all)
         return false;
     if (count > 0)
-        memcpy(all, result->failures, count * sizeof *all);
+        memcpy(all, failures->all, count * sizeof *all);
     if (!add_rest(result, all, &count)) {
         free(all);
         return false;
     }
-    for (size_t i = result->failed; i < count; i++)
+    for (size_t i = failures->count; i < count; i++)
         result->outcomes[all[i].index / 64] |= UINT64_C(1) << all[i].index % 64;
-    result->former_failures = result->failures;
-    result->former_rest = result->rest;
-    result->failures = all;
-    result->failed = count;
-    result->rest = NULL;
+    failures->former_all = failures->all;
+    failures->former_rest = failures->rest;
+    failures->all = all;
+    failures->count = count;
+    failures->rest = NULL;
     ppi_sort_failures(result);
     return true;
 }
@@ -260,19 +327,11 @@ void ppi_hand_out_item(pp_result *result, size_t item, void *out)
 
 pp_error *ppi_failure_of_item(pp_result *result, size_t item, size_t *failures)
 {
-    static pp_error worst = {
-        .size = sizeof worst,
-        .kind = PP_RAISED,
-        .code = ENOMEM,
-        .function = "",
-        .message = "out of memory",
-    };
-
-    if (*failures < result->failed && result->failures[*failures].index == item)
-        return &result->failures[(*failures)++];
+    if (*failures < ppi_failed(result) && result->failures->all[*failures].index == item)
+        return &result->failures->all[(*failures)++];
     if (has_outcome(result, item))
         return NULL;
-    return result->rest ? result->rest : &worst;
+    return ppi_rest(result) ? ppi_rest(result) : &want_of_memory;
 }
 
 void ppi_hand_out(pp_result *result, void *out, bool owned)
@@ -281,12 +340,12 @@ void ppi_hand_out(pp_result *result, void *out, bool owned)
 
     if (!out || !result->values || result->values_borrowed)
         return;
-    if (!is_variable(result) && result->failed == 0 && !result->rest) {
+    if (!is_variable(result) && !result->failures) {
         memcpy(out, result->values, result->count * result->task->result_size);
         return;
     }
     for (size_t i = 0; i < result->count; i++) {
-        if (failure < result->failed && result->failures[failure].index == i)
+        if (failure < ppi_failed(result) && result->failures->all[failure].index == i)
             failure++;
         else if (has_outcome(result, i))
             hand_out_one(result, i, (char *)out + i * result->task->result_size, owned);
@@ -300,8 +359,8 @@ static bool is_there(void *what)
 {
     pp_result *result = what;
 
-    return result->state == PPI_THERE ||
-           (result->state == PPI_DONE && result == result->pool->called &&
+    return ppi_is_there(result) ||
+           (ppi_state(result) == PPI_DONE && result == result->pool->called &&
             ppi_in_callback(result->pool));
 }
 
@@ -343,9 +402,14 @@ PPI_PUBLIC int pp_wait_with(pp_result *result, double timeout)
 
 PPI_PUBLIC int pp_get_with(pp_result *result, void *out, double timeout)
 {
-    int error = wait_locked(result, timeout);
+    int error = ppi_check_result(result);
     const pp_error *failure;
 
+    if (!error && !isnan(timeout) && ppi_is_there(result) && !result->failures) {
+        ppi_hand_out(result, out, false); /* nobody changes anything of it any more */
+        return 0;
+    }
+    error = error ? error : wait_locked(result, timeout);
     if (error)
         return error;
     failure = ppi_first_failure(result);
@@ -409,8 +473,8 @@ PPI_PUBLIC size_t pp_failures(pp_result *result)
 
     if (!lock_if_there(result))
         return 0;
-    failures = result->failed;
-    if (result->rest)
+    failures = ppi_failed(result);
+    if (ppi_rest(result))
         for (size_t i = next_missing(result, 0); i < result->count;
              i = next_missing(result, i + 1))
             failures++;
@@ -424,8 +488,8 @@ PPI_PUBLIC const pp_error *pp_failure(pp_result *result, size_t i)
 
     if (!lock_if_there(result))
         return NULL;
-    if ((!result->rest || spell_out_rest(result)) && i < result->failed)
-        error = &result->failures[i];
+    if ((!ppi_rest(result) || spell_out_rest(result)) && i < ppi_failed(result))
+        error = &result->failures->all[i];
     pthread_mutex_unlock(&result->pool->lock);
     return error;
 }
@@ -440,7 +504,7 @@ PPI_PUBLIC void pp_result_free(pp_result *result)
     pthread_mutex_lock(&pool->lock);
     if (result == pool->called) {
         pool->free_called = true;
-    } else if (result->state == PPI_OPEN) {
+    } else if (ppi_state(result) == PPI_OPEN) {
         result->forgotten = true; /* ended by ppi_settle() */
     } else {
         ppi_result_destroy(result);

@@ -11,6 +11,10 @@
 /* From so many records on that nobody may be looking at, somebody must take them in. */
 #define MANY_RECORDS (PPI_RECORDS / 2)
 
+/* Records are taken in while they are still in the cache, but not for every call, and so
+   that a worker does not get far ahead. */
+#define LOOK_EVERY 64
+
 /* What is submitted, in one form for all. */
 struct order {
     const pp_task *task;
@@ -48,7 +52,7 @@ static int check_order(pp_pool *pool, const struct order *order)
 
 int ppi_check_phase(pp_pool *pool)
 {
-    if (!pool->gone && !pool->lost)
+    if (!pool->gone && ppi_lost(pool))
         ppi_notice_loss(pool);
     if (pool->phase != PPI_IS_OPEN)
         return -ESHUTDOWN;
@@ -87,18 +91,23 @@ void ppi_have_served(pp_pool *pool, const pp_task *task, size_t items)
 
 int ppi_submit_copied(pp_pool *pool, pp_result *result, size_t size)
 {
+    void *copy;
+
     ppi_submit(pool, result);
-    if (result->next > 0 || result->state != PPI_OPEN || size == 0)
+    if (result->next > 0 || ppi_state(result) != PPI_OPEN || size == 0)
         return 0;
-    result->block = malloc(size); /* it is in the backlog, and nowhere else */
-    if (!result->block) {
+    /* It is in the backlog, and nowhere else.  There is no value yet. */
+    copy = result->one_value;
+    if (size > sizeof result->one_value)
+        copy = result->block = malloc(size);
+    if (!copy) {
         ppi_list_remove(&result->waiting);
         pool->open--;
         pool->expected -= result->expected;
         return -ENOMEM;
     }
-    ppi_encode(result->task, result->items, result->count, result->block);
-    result->items = result->block;
+    ppi_encode(result->task, result->items, result->count, copy);
+    result->items = copy;
     return 0;
 }
 
@@ -134,8 +143,11 @@ static pp_result *make_result(pp_pool *pool, const struct order *order, int *err
  */
 static int submit_result(pp_pool *pool, pp_result *result, const struct order *order)
 {
-    size_t size;
-    int error = ppi_encoded_size(order->task, order->items, order->count, &size);
+    size_t size = order->task->args_size;
+    int error = 0;
+
+    if (order->is_map || !result->flat)
+        error = ppi_encoded_size(order->task, order->items, order->count, &size);
 
     if (order->is_map)
         ppi_share(result, order->items, result->values_borrowed ? order->out : NULL);
@@ -158,8 +170,8 @@ static pp_result *submit(pp_pool *pool, const struct order *order, int *error)
 {
     pp_result *result;
 
-    if (!ppi_list_empty(&pool->backlog))
-        ppi_look(pool); /* first: it may find that no worker is left */
+    if (pool->used >= LOOK_EVERY && ++pool->submitted % LOOK_EVERY == 0)
+        ppi_look(pool);
     *error = ppi_check_phase(pool);
     if (*error || !(result = make_result(pool, order, error)))
         return NULL;
@@ -190,7 +202,7 @@ static pp_result *submit_async(pp_pool *pool, const struct order *order)
 
 static bool is_complete(void *what)
 {
-    return ((pp_result *)what)->state == PPI_THERE;
+    return ppi_is_there(what);
 }
 
 /* Submits and waits; the result exists only meanwhile. */

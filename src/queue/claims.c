@@ -4,6 +4,9 @@
 #include "queue/spin.h"
 
 #define STATE(word) ((enum ppi_claim_state)((word) >> 16 & 0xff))
+/* So far is head left behind: a worker that looks from there has a line or two to read. */
+#define HEAD_STEP 8
+
 #define GENERATION(position) ((uint32_t)((position) / PPI_WINDOW + 1))
 
 uint64_t ppi_claim_word(uint64_t position, enum ppi_claim_state state, unsigned seat)
@@ -97,24 +100,51 @@ static bool take_any(struct ppi_claimer *claimer, enum ppi_claim_state state,
     return false;
 }
 
-/* Takes the first task from head on. */
-static bool take_next(struct ppi_claimer *claimer, struct ppi_start *start)
+/* Where to look from: head, or from farther on where this worker has looked itself. */
+static uint64_t first_of(const struct ppi_claimer *claimer, uint64_t head, uint64_t tail)
 {
-    struct ppi_claims_shm *claims = claimer->queue->claims;
-    uint64_t head = atomic_load_explicit(&claims->head, memory_order_acquire);
-    uint64_t tail = atomic_load_explicit(&claimer->queue->shm->tail, memory_order_acquire);
-    uint64_t next = head;
+    return head < claimer->next && claimer->next <= tail ? claimer->next : head;
+}
+
+/* Takes the first task of those that the worker knows to have been published. */
+static bool take_known(struct ppi_claimer *claimer, uint64_t head, struct ppi_start *start)
+{
+    uint64_t next = first_of(claimer, head, claimer->tail);
     bool taken = false;
 
-    if (head > tail || tail - head > 2 * PPI_WINDOW) { /* nonsense, or very late */
-        if (take_any(claimer, PPI_QUEUED, start))
-            return true;
-        next = tail;
-    }
-    while (next < tail && !taken)
+    while (next < claimer->tail && !taken)
         taken = take(claimer, next++, start);
-    if (next != head) /* helps others; that it fails does no harm */
-        atomic_compare_exchange_strong_explicit(&claims->head, &head, next,
+    claimer->next = next;
+    return taken;
+}
+
+/* The same of all, after those. */
+static bool take_new(struct ppi_claimer *claimer, uint64_t head, struct ppi_start *start)
+{
+    claimer->tail = atomic_load_explicit(&claimer->queue->shm->tail, memory_order_acquire);
+    if (head <= claimer->tail && claimer->tail - head <= 2 * PPI_WINDOW)
+        return take_known(claimer, head, start);
+    /* Nonsense, or very late: only when all words say no is nothing left below the tail. */
+    claimer->next = head;
+    if (take_any(claimer, PPI_QUEUED, start))
+        return true;
+    claimer->next = claimer->tail;
+    return false;
+}
+
+/*
+ * Takes the first task from head on.  The client writes the tail for every task: it is
+ * not read for every one.
+ */
+static bool take_next(struct ppi_claimer *claimer, struct ppi_start *start)
+{
+    _Atomic uint64_t *hint = &claimer->queue->claims->head;
+    uint64_t head = atomic_load_explicit(hint, memory_order_acquire);
+    bool taken = take_known(claimer, head, start) || take_new(claimer, head, start);
+
+    /* Helps others, but not at each step; that it fails does no harm. */
+    if (claimer->next - head >= HEAD_STEP || (!taken && claimer->next != head))
+        atomic_compare_exchange_strong_explicit(hint, &head, claimer->next,
                                                 memory_order_acq_rel, memory_order_relaxed);
     return taken;
 }
@@ -159,7 +189,7 @@ bool ppi_claimable(const struct ppi_claimer *claimer)
         return true;
     if (head > tail || tail - head > 2 * PPI_WINDOW)
         return true;
-    for (; head < tail; head++)
+    for (head = first_of(claimer, head, tail); head < tail; head++)
         if (is_open(head, atomic_load_explicit(word_of(queue, head), memory_order_acquire)))
             return true;
     return false;

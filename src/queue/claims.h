@@ -49,6 +49,8 @@ struct ppi_claimer {
     struct ppi_queue *queue;
     struct ppi_seat_shm *seat;
     unsigned index;    /* of the seat */
+    uint64_t tail;     /* as it was read last */
+    uint64_t next;     /* all below were not to be had, as far as it has looked */
     uint64_t requeues; /* count up to which no REQUEUED task is left */
     uint64_t audits;   /* count up to which no QUEUED task is left below head */
 };

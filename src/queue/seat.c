@@ -82,9 +82,25 @@ void ppi_seat_commit(struct ppi_seat *seat, const struct ppi_record_shm *record,
     seat->marks[seat->tail % PPI_RECORDS] = mark;
     seat->tail++;
     atomic_store_explicit(&seat->shm->tail, seat->tail, memory_order_release);
-    ppi_wake_client(seat->queue);
+    seat->untold = true;
     if (seat->tail - seat->pressed >= PPI_PRESSING) {
         seat->pressed = seat->tail;
         ppi_wake_service(seat->queue);
     }
+}
+
+void ppi_seat_tell(struct ppi_seat *seat)
+{
+    if (!seat->untold)
+        return;
+    seat->untold = false;
+    ppi_wake_client(seat->queue);
+}
+
+void ppi_seat_tell_fenced(struct ppi_seat *seat)
+{
+    if (!seat->untold)
+        return;
+    seat->untold = false;
+    ppi_wake_client_fenced(seat->queue);
 }

@@ -23,6 +23,7 @@ struct ppi_seat {
     uint64_t tail;  /* records committed */
     uint64_t pressed; /* tail when the service thread was last woken */
     uint64_t taken; /* records whose room is free again */
+    bool untold;    /* there are records that the client has not been woken for */
     struct ppi_outbox outbox;
     uint64_t marks[PPI_RECORDS];
 };
@@ -46,9 +47,17 @@ static inline uint64_t ppi_seat_offset(const struct ppi_seat *seat, const void *
 /*
  * Commits a record: when it returns the outcome exists.  Waits for the client
  * while the ring is full.  All that was allocated before mark is freed when the
- * client has taken the record.
+ * client has taken the record.  The client is to be told of it before anything that
+ * may take long.
  */
 void ppi_seat_commit(struct ppi_seat *seat, const struct ppi_record_shm *record,
                      uint64_t mark);
+
+/*
+ * Wakes the client for what was committed.  A fence must lie between the two; most
+ * workers have one to make anyway, when they begin the next task, and use the second.
+ */
+void ppi_seat_tell(struct ppi_seat *seat);
+void ppi_seat_tell_fenced(struct ppi_seat *seat);
 
 #endif

@@ -8,7 +8,7 @@
 #define PREEMPTED_NS UINT64_C(10000)
 
 /* One wait in so many is tried when it never pays. */
-#define MOST_FAILURES 6
+#define MOST_FAILURES 4
 
 static void relax(void)
 {
@@ -54,7 +54,7 @@ bool ppi_spin_for(struct ppi_spin *spin, const struct ppi_queue *queue,
         if (begin == 0)
             begin = before = now;
         if (now - before > PREEMPTED_NS) {
-            fail(spin, MOST_FAILURES);
+            fail(spin, 2);
             return false;
         }
         if (now - begin > queue->spin_ns) {

@@ -105,6 +105,11 @@ void ppi_ring_owed_event(struct ppi_queue *queue)
 void ppi_wake_client(struct ppi_queue *queue)
 {
     atomic_thread_fence(memory_order_seq_cst); /* partners: announce(), ppi_event_announce() */
+    ppi_wake_client_fenced(queue);
+}
+
+void ppi_wake_client_fenced(struct ppi_queue *queue)
+{
     wake(queue, &queue->claims->client_waits, &queue->claims->client_bell);
     ppi_ring_event(queue);
 }

@@ -45,6 +45,9 @@ void ppi_sleep(struct ppi_claimer *claimer);
 /* After a record was committed: wakes the client, and its event loop, if they sleep. */
 void ppi_wake_client(struct ppi_queue *queue);
 
+/* The same by somebody who has fenced since. */
+void ppi_wake_client_fenced(struct ppi_queue *queue);
+
 /* Makes the event loop's descriptor readable if the loop waits for it. */
 void ppi_ring_event(struct ppi_queue *queue);
 

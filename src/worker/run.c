@@ -104,6 +104,8 @@ static void commit(struct ppi_worker *worker, struct ppi_record_shm *record, uin
         flush_output();
     }
     ppi_seat_commit(&worker->seat, record, ppi_outbox_mark(&worker->seat.outbox));
+    if (!(record->flags & PPI_LAST)) /* what comes next may take long */
+        ppi_seat_tell(&worker->seat);
 }
 
 /* A payload that lies in the outbox: where it is, or copied there.  NULL: no room. */
@@ -334,8 +336,10 @@ static void begin(struct ppi_worker *worker, const struct ppi_start *start)
     note_item(worker, start->first);
     atomic_thread_fence(memory_order_release); /* partner: flight_on() in the client */
     note(&seat->runs, start->position); /* from here on it runs: a death costs the item */
-    /* Partners: begin_stop() and ppi_look_at_tasks() in the supervisor. */
+    /* Partners: begin_stop() and ppi_look_at_tasks() in the supervisor; and, for what the
+       last task has committed, the client's announce(). */
     atomic_thread_fence(memory_order_seq_cst);
+    ppi_seat_tell_fenced(&worker->seat);
     ppi_wait_while_stopped(worker);
 }
 

@@ -37,13 +37,15 @@ void ppi_worker_loop(struct ppi_worker *worker)
             ppi_pass_on(&worker->claimer);
             ppi_run_task(worker, &start);
             worker->idler.tasks++;
-        } else if (ppi_told_to_end(worker->seat.queue)) {
-            return;
-        } else {
-            ppi_answer_stop(worker);
-            ppi_idle(&worker->idler, &worker->claimer);
+            continue;
         }
+        ppi_seat_tell(&worker->seat);
+        if (ppi_told_to_end(worker->seat.queue))
+            return;
+        ppi_answer_stop(worker);
+        ppi_idle(&worker->idler, &worker->claimer);
     }
+    ppi_seat_tell(&worker->seat);
 }
 
 /* Ends a worker that cannot start. */

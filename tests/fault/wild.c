@@ -140,6 +140,7 @@ static void lie(unsigned flags, size_t payload_size)
                                      .flags = (uint8_t)flags };
 
     ppi_seat_commit(&worker->seat, &record, ppi_outbox_mark(&worker->seat.outbox));
+    ppi_seat_tell(&worker->seat);
     for (;;)
         pause();
 }

@@ -64,6 +64,8 @@ static pp_pool *make_pool(void)
     unsigned seats = engine.options.workers + engine.options.spare_seats;
 
     CHECK(pool && seats <= MOST_SEATS);
+    ppi_slab_init(&pool->slab, sizeof(struct pp_result));
+    ppi_slab_init(&pool->chunks, sizeof(struct ppi_chunk));
     ppi_list_init(&pool->results);
     ppi_list_init(&pool->backlog);
     ppi_list_init(&pool->due);
@@ -85,6 +87,9 @@ static pp_pool *make_pool(void)
     CHECK_EQ(ppi_buddy_init(&pool->arena, pool->queue->arena, ARENA, ARENA), 0);
     CHECK_EQ(ppi_buddy_init(&pool->shared, pool->queue->shared, ARENA, SIZE_MAX), 0);
     pool->queue->futex = &steps_futex;
+    pool->queue->workers = engine.options.workers;
+    pool->queue->cpus = 1 + random_below(engine.random, 4);
+    pool->queue->spin_ns = random_percent(engine.random, 70) ? PPI_SPIN_NS : 0;
     pool->tail = engine.options.first_position;
     atomic_store(&pool->queue->shm->tail, pool->tail);
     atomic_store(&pool->queue->claims->head, pool->tail);

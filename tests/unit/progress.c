@@ -26,6 +26,8 @@ static pp_pool *make_pool(pp_result **result)
     pool->creator = &creator;
     pool->queue = &pool->heritage.queue;
     pool->loop = -1;
+    ppi_slab_init(&pool->slab, sizeof(struct pp_result));
+    ppi_slab_init(&pool->chunks, sizeof(struct ppi_chunk));
     ppi_list_init(&pool->results);
     ppi_list_init(&pool->backlog);
     ppi_list_init(&pool->due);

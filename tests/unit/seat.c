@@ -69,6 +69,7 @@ static void commit_number(uint64_t number)
     struct ppi_record_shm record = { .position = number };
 
     ppi_seat_commit(&seat, &record, ppi_outbox_mark(&seat.outbox));
+    ppi_seat_tell(&seat);
 }
 
 TEST(a_new_seat_says_nothing)
@@ -125,6 +126,9 @@ TEST(a_commit_wakes_a_client_that_waits)
     commit_number(1);
     CHECK_EQ(wakes, 1);
     commit_number(2);
+    CHECK_EQ(wakes, 1);
+    ppi_client_announce(&queue);
+    ppi_seat_tell(&seat); /* of what it was told already */
     CHECK_EQ(wakes, 1);
     tear_down();
 }
@@ -215,6 +219,8 @@ static void write_record(uint64_t number)
     fill(block, size, number);
     record.payload = ppi_seat_offset(&seat, block);
     ppi_seat_commit(&seat, &record, ppi_outbox_mark(&seat.outbox));
+    if (random_percent(source, 50))
+        ppi_seat_tell(&seat);
 }
 
 static void be_worker(void *what)
@@ -223,6 +229,7 @@ static void be_worker(void *what)
     ppi_seat_init(&seat, &queue, 1, world.incarnation);
     for (uint64_t i = 0; i < world.wanted; i++)
         write_record(i);
+    ppi_seat_tell(&seat);
 }
 
 static void start_worker(void)

@@ -35,6 +35,7 @@ struct process {
     enum steps_state state;
     const _Atomic uint32_t *words[2]; /* that it sleeps on */
     int slept;                        /* what its sleep returns */
+    bool timed;                       /* its sleep has an end */
     bool (*ready)(void *what);
     void *ready_what;
     void *own;
@@ -212,6 +213,12 @@ static void go_to(struct process *next)
     after_switch();
 }
 
+static void time_out(struct process *process)
+{
+    process->state = STEPS_READY;
+    process->slept = -ETIMEDOUT;
+}
+
 static bool can_go_on(struct process *process)
 {
     if (process->state == STEPS_WATCHING && process->ready(process->ready_what))
@@ -220,10 +227,23 @@ static bool can_go_on(struct process *process)
         process->state = STEPS_READY;
         process->slept = -EINTR;
     }
+    if (process->state == STEPS_ASLEEP && process->timed && random_percent(source, 3))
+        time_out(process);
     return process->state == STEPS_READY;
 }
 
-/* Any process that can go on, or the outside when none can. */
+/* When nobody can go on, time goes by. */
+static struct process *pick_timed(void)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (processes[i].state == STEPS_ASLEEP && processes[i].timed) {
+            time_out(&processes[i]);
+            return &processes[i];
+        }
+    return &outside;
+}
+
+/* Any process that can go on, or the outside when none ever can. */
 static struct process *pick(void)
 {
     unsigned start = random_below(source, count);
@@ -234,7 +254,7 @@ static struct process *pick(void)
         if (can_go_on(process))
             return process;
     }
-    return &outside;
+    return pick_timed();
 }
 
 void steps_yield(void)
@@ -330,11 +350,9 @@ static uint32_t value_of(const _Atomic uint32_t *word)
     return __atomic_load_n((const uint32_t *)word, __ATOMIC_SEQ_CST);
 }
 
-static int wait_either(const _Atomic uint32_t *word, uint32_t value,
-                       const _Atomic uint32_t *other, uint32_t other_value,
-                       uint64_t deadline_ns)
+static int wait_for(const _Atomic uint32_t *word, uint32_t value,
+                    const _Atomic uint32_t *other, uint32_t other_value, bool timed)
 {
-    (void)deadline_ns;
     steps_yield();
     write_back(self);
     if (value_of(word) != value || (other && value_of(other) != other_value))
@@ -343,13 +361,23 @@ static int wait_either(const _Atomic uint32_t *word, uint32_t value,
     self->words[1] = other;
     self->state = STEPS_ASLEEP;
     self->slept = 0;
+    self->timed = timed;
     go_to(pick());
     return self->slept;
 }
 
+/* The client's deadlines are its tests' own. */
+static int wait_either(const _Atomic uint32_t *word, uint32_t value,
+                       const _Atomic uint32_t *other, uint32_t other_value,
+                       uint64_t deadline_ns)
+{
+    (void)deadline_ns;
+    return wait_for(word, value, other, other_value, false);
+}
+
 static int wait(const _Atomic uint32_t *word, uint32_t value, uint64_t deadline_ns)
 {
-    return wait_either(word, value, NULL, 0, deadline_ns);
+    return wait_for(word, value, NULL, 0, deadline_ns != UINT64_MAX);
 }
 
 static int wake(_Atomic uint32_t *word, int most)
@@ -381,9 +409,25 @@ static bool signal_waker(const struct ppi_waker *waker)
     return random_percent(source, losing) || ppi_waker_signal(waker);
 }
 
+/* A clock that each look at it moves on, so that nobody waits awake for ever. */
+static uint64_t now(void)
+{
+    static uint64_t time_ns;
+
+    steps_yield();
+    return time_ns += 1 + random_below(source, 4000);
+}
+
+static uint32_t any_cpu(void)
+{
+    return random_below(source, 3);
+}
+
 const struct ppi_futex_ops steps_futex = {
     .wait = wait,
     .wait_either = wait_either,
     .wake = wake,
     .signal = signal_waker,
+    .now = now,
+    .cpu = any_cpu,
 };

@@ -7,6 +7,7 @@
 
 #include <poll.h>
 
+#include "queue/idle.h"
 #include "queue/wake.h"
 
 #include "harness.h"
@@ -36,6 +37,7 @@ static struct {
     bool closed[MOST_WORKERS]; /* their tasks have closed the event */
     bool loops;                /* the client sleeps in an event loop */
     struct ppi_claimer claimers[MOST_WORKERS];
+    struct ppi_idler idlers[MOST_WORKERS];
     unsigned ended; /* tasks, as the client knows */
     bool over;
 } world;
@@ -77,10 +79,11 @@ static void work(void *what)
             if (!faults.no_passing_on)
                 ppi_pass_on(claimer);
             run(start.position);
+            world.idlers[claimer->index].tasks++;
         } else if (atomic_load(&queue.shm->command) >= PPI_FINISH) {
             return;
         } else {
-            ppi_sleep(claimer);
+            ppi_idle(&world.idlers[claimer->index], claimer);
         }
     }
 }
@@ -254,6 +257,9 @@ static void set_up(uint64_t *tail)
     memset(ended, 0, sizeof ended);
     world.workers = 1 + random_below(source, MOST_WORKERS);
     open_event();
+    queue.workers = world.workers;
+    queue.cpus = 1 + random_below(source, MOST_WORKERS + 1);
+    queue.spin_ns = random_percent(source, 70) ? PPI_SPIN_NS : 0;
     world.tasks = world.workers + random_below(source, MOST_TASKS - MOST_WORKERS);
     world.endless = random_below(source, world.workers);
     world.deaths = random_percent(source, 70) ? random_below(source, 6) : 0;
