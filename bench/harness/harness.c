@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #define MAX_WORKLOADS 64
@@ -80,6 +81,12 @@ void bench_report_rate(size_t amount, uint64_t *samples_ns, size_t count, const 
     bench_report("rate", (double)amount * 1e9 / (double)median_ns, unit);
 }
 
+void bench_report_latency(uint64_t *samples_ns, size_t count)
+{
+    bench_report_median_s("median", samples_ns, count);
+    bench_report("p99", (double)bench_percentile(samples_ns, count, 0.99) / 1e9, "s");
+}
+
 void bench_check(bool right, const char *what)
 {
     if (right)
@@ -99,6 +106,21 @@ void *bench_alloc(size_t size)
     return memory;
 }
 
+void *bench_shared(size_t size)
+{
+    void *memory =
+        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    bench_check(memory != MAP_FAILED, "out of shared memory");
+    memset(memory, 0, size);
+    return memory;
+}
+
+void bench_unshare(void *memory, size_t size)
+{
+    munmap(memory, size);
+}
+
 long bench_square(long x)
 {
     return x * x;
@@ -111,6 +133,15 @@ long bench_burn(long ns)
     while (clock_ns(CLOCK_THREAD_CPUTIME_ID) < end_ns)
         ;
     return ns;
+}
+
+long bench_grind(long x)
+{
+    uint64_t value = (uint64_t)x;
+
+    for (int i = 0; i < 2000; i++)
+        value = value * 6364136223846793005u + 1442695040888963407u;
+    return (long)value;
 }
 
 void bench_items(long *items, size_t count)
