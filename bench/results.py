@@ -153,6 +153,30 @@ def goals_of(results):
     return found
 
 
+# ---- Curves: {series: [[x, median, lowest, highest], ...]}
+
+
+def with_best_fixed(curves):
+    """Adds, to the series of fixed chunk sizes, the lowest median at each x."""
+    best = {}
+    for series, points in curves.items():
+        for point in points if series.startswith('fixed_') else ():
+            if point[0] not in best or point[1] < best[point[0]][1]:
+                best[point[0]] = point
+    return dict(curves, best_fixed=[best[x] for x in sorted(best)]) if best else curves
+
+
+def chunk_choice(curves):
+    """(how many times as long as with the best fixed chunk size a map takes with the
+    library's, where that is worst; the time of an item there); None without these."""
+    curves = with_best_fixed(curves)
+    if 'best_fixed' not in curves or 'guided' not in curves:
+        return None
+    best = {point[0]: point[1] for point in curves['best_fixed']}
+    return max((point[1] / best[point[0]], point[0]) for point in curves['guided']
+               if point[0] in best)
+
+
 # ---- Text
 
 

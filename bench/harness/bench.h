@@ -95,6 +95,9 @@ double bench_over_ideal(uint64_t elapsed_ns, const long *durations_ns, size_t co
 
 /* ---- Processes ---- */
 
+/* How many CPUs this process may use. */
+int bench_cpus(void);
+
 /* From now on this process and its children use one CPU. */
 void bench_use_one_cpu(void);
 

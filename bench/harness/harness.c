@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <math.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -182,13 +181,11 @@ void bench_durations(long *ns, size_t count)
 
 double bench_over_ideal(uint64_t elapsed_ns, const long *durations_ns, size_t count)
 {
-    double total_ns = 0, lanes = BENCH_WORKERS;
-    cpu_set_t cpus;
+    int lanes = bench_cpus() < BENCH_WORKERS ? bench_cpus() : BENCH_WORKERS;
+    double total_ns = 0;
 
     for (size_t i = 0; i < count; i++)
         total_ns += (double)durations_ns[i];
-    if (sched_getaffinity(0, sizeof cpus, &cpus) == 0 && CPU_COUNT(&cpus) < BENCH_WORKERS)
-        lanes = CPU_COUNT(&cpus);
     return (double)elapsed_ns * lanes / total_ns;
 }
 

@@ -29,6 +29,14 @@ static void nap(double seconds)
     nanosleep(&time, NULL);
 }
 
+int bench_cpus(void)
+{
+    cpu_set_t may;
+
+    bench_check(sched_getaffinity(0, sizeof may, &may) == 0, "cannot ask for the CPUs");
+    return CPU_COUNT(&may);
+}
+
 void bench_use_one_cpu(void)
 {
     cpu_set_t may, one;
