@@ -303,7 +303,7 @@ def makespan(peer_class, scale):
 
 def queued(peer_class, scale):
     """What calls take that wait; here also those that the two sleepers do not hold back."""
-    calls, peer = count(50000, scale), warm(peer_class)
+    calls, peer = count(20000, scale), warm(peer_class)
     guards = [peer.submit(time.sleep, 1) for _ in range(WORKERS)]
     pids = [os.getpid(), *children()]
     before = sum(map(memory_of, pids))

@@ -8,6 +8,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 SUBJECT = 'procpool'
 TITLES = {
     'apply': 'apply, asleep in between',
+    'apply_two_cpus': 'the same, pinned to two CPUs',
     'apply_one_cpu': 'the same on one CPU',
     'apply_spin': 'apply, spinning where it pays',
     'apply_spin_one_cpu': 'the same on one CPU',

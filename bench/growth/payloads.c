@@ -76,7 +76,7 @@ BENCH_WORKLOAD(payloads)
 {
     size_t most = scale < 1 ? 32u << 20 : 1u << 30;
 
-    for (size_t size = 8; size <= most; size *= size < (128u << 20) ? 8 : 4) {
+    for (size_t size = 8; size <= most; size *= 8) {
         struct payload payload = { curve_pool(BENCH_WORKERS), bench_alloc(size),
                                    bench_alloc(size), NULL, size };
 

@@ -101,6 +101,9 @@ int bench_cpus(void);
 /* From now on this process and its children use one CPU. */
 void bench_use_one_cpu(void);
 
+/* From now on this process uses one CPU, and its only worker another, if there is one. */
+void bench_part_from_worker(void);
+
 /* A child that does not outlive its parent; never fails. */
 pid_t bench_fork(void);
 void bench_end_child(pid_t child);

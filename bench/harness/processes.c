@@ -37,17 +37,37 @@ int bench_cpus(void)
     return CPU_COUNT(&may);
 }
 
-void bench_use_one_cpu(void)
+/* 0: this process.  The CPUs that it may use are counted from 0, and again from the first. */
+static void keep_to_cpu(pid_t pid, const cpu_set_t *may, int number)
 {
-    cpu_set_t may, one;
+    cpu_set_t one;
     size_t cpu = 0;
 
-    bench_check(sched_getaffinity(0, sizeof may, &may) == 0, "cannot ask for the CPUs");
-    while (!CPU_ISSET(cpu, &may))
+    number %= CPU_COUNT(may);
+    while (!CPU_ISSET(cpu, may) || number-- > 0)
         cpu++;
     CPU_ZERO(&one);
     CPU_SET(cpu, &one);
-    bench_check(sched_setaffinity(0, sizeof one, &one) == 0, "cannot keep to one CPU");
+    bench_check(sched_setaffinity(pid, sizeof one, &one) == 0, "cannot keep to one CPU");
+}
+
+void bench_use_one_cpu(void)
+{
+    cpu_set_t may;
+
+    bench_check(sched_getaffinity(0, sizeof may, &may) == 0, "cannot ask for the CPUs");
+    keep_to_cpu(0, &may, 0);
+}
+
+void bench_part_from_worker(void)
+{
+    pid_t pids[BENCH_MAX_PROCESSES];
+    cpu_set_t may;
+
+    bench_check(sched_getaffinity(0, sizeof may, &may) == 0, "cannot ask for the CPUs");
+    bench_check(bench_leaves(pids) == 1, "there is not one worker");
+    keep_to_cpu(0, &may, 0);
+    keep_to_cpu(pids[0], &may, 1);
 }
 
 pid_t bench_fork(void)

@@ -2,7 +2,7 @@
 /*
  * apply: the least that a call in another process can take: a number and its square, nothing
  * else.  Through two futexes when both sides sleep, not pinned, as a pool's processes are not,
- * or both on one CPU; through memory alone when both sides spin.
+ * or on one CPU each, or both on one; through memory alone when both sides spin.
  */
 #include "harness/bench.h"
 #include "harness/futex.h"
@@ -60,7 +60,7 @@ static uint64_t round_trip_ns(struct table *table, uint32_t turn)
     return took_ns;
 }
 
-static void measure(double scale, bool spin)
+static void measure(double scale, bool spin, bool part)
 {
     uint32_t calls = (uint32_t)bench_count(10000, scale);
     uint64_t *took_ns = bench_alloc(calls * sizeof *took_ns);
@@ -72,6 +72,8 @@ static void measure(double scale, bool spin)
 
     if (server == 0)
         serve(table);
+    if (part)
+        bench_part_from_worker();
     for (uint32_t i = 0; i < BENCH_WARM_UP; i++)
         round_trip_ns(table, i);
     for (uint32_t i = 0; i < calls; i++)
@@ -84,16 +86,21 @@ static void measure(double scale, bool spin)
 
 BENCH_WORKLOAD(apply)
 {
-    measure(scale, false);
+    measure(scale, false, false);
 }
 
 BENCH_WORKLOAD(apply_one_cpu)
 {
     bench_use_one_cpu();
-    measure(scale, false);
+    measure(scale, false, false);
+}
+
+BENCH_WORKLOAD(apply_two_cpus)
+{
+    measure(scale, false, true);
 }
 
 BENCH_WORKLOAD(apply_spin)
 {
-    measure(scale, true);
+    measure(scale, true, false);
 }

@@ -18,11 +18,11 @@ static uint64_t round_trip_ns(pp_pool *pool, long x)
     return took_ns;
 }
 
-static void measure(double scale, pp_spin spin)
+/* Stops the pool. */
+static void measure(double scale, pp_pool *pool)
 {
     size_t calls = bench_count(10000, scale);
     uint64_t *took_ns = bench_alloc(calls * sizeof *took_ns);
-    pp_pool *pool = warm_pool_that(spin);
 
     for (size_t i = 0; i < calls; i++)
         took_ns[i] = round_trip_ns(pool, (long)i);
@@ -33,22 +33,33 @@ static void measure(double scale, pp_spin spin)
 
 BENCH_WORKLOAD(apply)
 {
-    measure(scale, PP_SPIN_NEVER);
+    measure(scale, warm_pool_that(PP_SPIN_NEVER));
 }
 
 BENCH_WORKLOAD(apply_one_cpu)
 {
     bench_use_one_cpu();
-    measure(scale, PP_SPIN_NEVER);
+    measure(scale, warm_pool_that(PP_SPIN_NEVER));
+}
+
+/* The caller on one, the only worker on the other: the scheduler has no choice. */
+BENCH_WORKLOAD(apply_two_cpus)
+{
+    pp_pool *pool = new_pool(1, PP_SPIN_NEVER);
+
+    bench_part_from_worker();
+    for (long i = 0; i < BENCH_WARM_UP; i++)
+        round_trip_ns(pool, i);
+    measure(scale, pool);
 }
 
 BENCH_WORKLOAD(apply_spin)
 {
-    measure(scale, PP_SPIN_ADAPTIVE);
+    measure(scale, warm_pool());
 }
 
 BENCH_WORKLOAD(apply_spin_one_cpu)
 {
     bench_use_one_cpu();
-    measure(scale, PP_SPIN_ADAPTIVE);
+    measure(scale, warm_pool());
 }
