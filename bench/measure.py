@@ -62,7 +62,7 @@ class Meter:
 
 
 class Watch:
-    """Waits until the machine is quiet and repeats what was disturbed, until its patience ends."""
+    """Waits for quiet and repeats what was disturbed, until its patience ends."""
 
     def __init__(self):
         self.patience_s = PATIENCE_S

@@ -54,7 +54,7 @@ BENCH_WORKLOAD_IF(apply_two_cpus, bench_peer.processes)
     measure_started(scale);
 }
 
-BENCH_WORKLOAD_IF(apply_spin, bench_peer.square && (bench_peer.always_spins || bench_peer.spin))
+BENCH_WORKLOAD_IF(apply_spin, bench_peer.always_spins || bench_peer.spin)
 {
     if (bench_peer.spin)
         bench_peer.spin();

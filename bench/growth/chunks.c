@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * item_times: a map of items that take 0.1 us to 100 ms on average, exponentially distributed;
- * its time over what 2 workers would need if none ever waited, with the chunks that the library
- * chooses and with fixed ones of many sizes.
+ * its time over what 2 workers would need if none ever waited, with the chunks that the
+ * library chooses and with fixed ones of many sizes.
  */
 #include "curve.h"
 

@@ -23,11 +23,11 @@ struct bench_peer {
     bool global;       /* there is one pool in each process, which never ends */
     void (*start)(int workers);
     void (*stop)(void);
-    long (*square)(long x);                                 /* one call, by a worker */
-    void (*run)(bench_range *range, long count, long chunk); /* tasks of chunk items each: all */
+    long (*square)(long x); /* one call, by a worker */
+    void (*run)(bench_range *range, long count, long chunk); /* all, in tasks of a chunk each */
     long (*unordered)(long count); /* squares of 0 .. count - 1 as they come: their sum */
     void (*echo)(const void *from, void *to, size_t size); /* a worker copies */
-    void (*spin)(void);                                    /* from now on both sides spin first */
+    void (*spin)(void); /* from now on both sides spin before they sleep */
 };
 
 extern const struct bench_peer bench_peer;

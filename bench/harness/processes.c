@@ -24,7 +24,8 @@ struct process {
 
 static void nap(double seconds)
 {
-    struct timespec time = { (time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9) };
+    time_t whole = (time_t)seconds;
+    struct timespec time = { whole, (long)((seconds - (double)whole) * 1e9) };
 
     nanosleep(&time, NULL);
 }

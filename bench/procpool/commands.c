@@ -25,7 +25,8 @@ PP_TASK(int, run_command, int, unused);
 BENCH_WORKLOAD(map_commands)
 {
     size_t count = bench_count(500, scale);
-    int *items = bench_alloc(count * sizeof *items), *statuses = bench_alloc(count * sizeof *items);
+    int *items = bench_alloc(count * sizeof *items);
+    int *statuses = bench_alloc(count * sizeof *statuses);
     pp_pool *pool = warm_pool();
     uint64_t begin_ns = bench_now_ns();
     int error = pp_map(pool, run_command, items, count, statuses);

@@ -95,7 +95,8 @@ BENCH_WORKLOAD(wakes)
 
     run_all(pool, results, calls); /* the first of a pool brings pages and sizes */
 
-    long wakes = atomic_exchange(&counts->wakes, 0), waits = atomic_exchange(&counts->waits, 0);
+    long wakes = atomic_exchange(&counts->wakes, 0);
+    long waits = atomic_exchange(&counts->waits, 0);
 
     bench_check(wakes > 0 && waits > 0, "wakes: the pool's calls cannot be seen");
     run_all(pool, results, calls);
