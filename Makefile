@@ -4,7 +4,7 @@
 
 ## make demo    build, digest /usr/share/doc (or DIR=...), compare with sha256sum
 ## make check   build with every compiler and sanitizer, run all tests
-## make bench   measure procpool beside others
+## make bench   measure procpool beside others, draw the plots
 ## make model   check the protocol's model, and that its broken variants are rejected
 ## make clean   remove build/
 help:

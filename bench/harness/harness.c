@@ -7,10 +7,10 @@
 
 #include <errno.h>
 #include <math.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #define MAX_WORKLOADS 64
@@ -80,6 +80,12 @@ void bench_report_rate(size_t amount, uint64_t *samples_ns, size_t count, const 
     bench_report("rate", (double)amount * 1e9 / (double)median_ns, unit);
 }
 
+void bench_report_latency(uint64_t *samples_ns, size_t count)
+{
+    bench_report_median_s("median", samples_ns, count);
+    bench_report("p99", (double)bench_percentile(samples_ns, count, 0.99) / 1e9, "s");
+}
+
 void bench_check(bool right, const char *what)
 {
     if (right)
@@ -99,6 +105,21 @@ void *bench_alloc(size_t size)
     return memory;
 }
 
+void *bench_shared(size_t size)
+{
+    void *memory =
+        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    bench_check(memory != MAP_FAILED, "out of shared memory");
+    memset(memory, 0, size);
+    return memory;
+}
+
+void bench_unshare(void *memory, size_t size)
+{
+    munmap(memory, size);
+}
+
 long bench_square(long x)
 {
     return x * x;
@@ -111,6 +132,15 @@ long bench_burn(long ns)
     while (clock_ns(CLOCK_THREAD_CPUTIME_ID) < end_ns)
         ;
     return ns;
+}
+
+long bench_grind(long x)
+{
+    uint64_t value = (uint64_t)x;
+
+    for (int i = 0; i < 2000; i++)
+        value = value * 6364136223846793005u + 1442695040888963407u;
+    return (long)value;
 }
 
 void bench_items(long *items, size_t count)
@@ -151,13 +181,11 @@ void bench_durations(long *ns, size_t count)
 
 double bench_over_ideal(uint64_t elapsed_ns, const long *durations_ns, size_t count)
 {
-    double total_ns = 0, lanes = BENCH_WORKERS;
-    cpu_set_t cpus;
+    int lanes = bench_cpus() < BENCH_WORKERS ? bench_cpus() : BENCH_WORKERS;
+    double total_ns = 0;
 
     for (size_t i = 0; i < count; i++)
         total_ns += (double)durations_ns[i];
-    if (sched_getaffinity(0, sizeof cpus, &cpus) == 0 && CPU_COUNT(&cpus) < BENCH_WORKERS)
-        lanes = CPU_COUNT(&cpus);
     return (double)elapsed_ns * lanes / total_ns;
 }
 

@@ -1,20 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * apply: the least that a call in another process can take when both sides sleep:
- * a number and its square through two futexes, nothing else.  Not pinned, as a
- * pool's processes are not.
+ * apply: the least that a call in another process can take: a number and its square, nothing
+ * else.  Through two futexes when both sides sleep, not pinned, as a pool's processes are not,
+ * or on one CPU each, or both on one; through memory alone when both sides spin.
  */
 #include "harness/bench.h"
+#include "harness/futex.h"
 
-#include <linux/futex.h>
-#include <signal.h>
-#include <stdatomic.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 /* One direction, on a cache line of its own: the value is there when turn changes. */
 struct channel {
@@ -25,19 +18,24 @@ struct channel {
 struct table {
     struct channel to_worker;
     struct channel to_client;
+    bool spin;
 };
 
-static void hit(struct channel *channel, long value)
+static void hit(const struct table *table, struct channel *channel, long value)
 {
     channel->value = value;
     atomic_fetch_add(&channel->turn, 1);
-    syscall(SYS_futex, &channel->turn, FUTEX_WAKE, 1, NULL, NULL, 0);
+    if (!table->spin)
+        futex_wake(&channel->turn, 1);
 }
 
-static long await(struct channel *channel, uint32_t turn)
+static long await(const struct table *table, struct channel *channel, uint32_t turn)
 {
     while (atomic_load(&channel->turn) == turn)
-        syscall(SYS_futex, &channel->turn, FUTEX_WAIT, turn, NULL, NULL, 0);
+        if (table->spin)
+            spin_once();
+        else
+            futex_wait(&channel->turn, turn);
     return channel->value;
 }
 
@@ -45,7 +43,7 @@ static long await(struct channel *channel, uint32_t turn)
 static void serve(struct table *table)
 {
     for (uint32_t turn = 0;; turn++)
-        hit(&table->to_client, bench_square(await(&table->to_worker, turn)));
+        hit(table, &table->to_client, bench_square(await(table, &table->to_worker, turn)));
 }
 
 static uint64_t round_trip_ns(struct table *table, uint32_t turn)
@@ -53,48 +51,56 @@ static uint64_t round_trip_ns(struct table *table, uint32_t turn)
     long x = (long)turn;
     uint64_t begin_ns = bench_now_ns();
 
-    hit(&table->to_worker, x);
+    hit(table, &table->to_worker, x);
 
-    long value = await(&table->to_client, turn);
+    long value = await(table, &table->to_client, turn);
     uint64_t took_ns = bench_now_ns() - begin_ns;
 
     bench_check(value == x * x, "ping-pong: wrong result");
     return took_ns;
 }
 
-static pid_t start_server(struct table *table)
-{
-    pid_t client = getpid();
-    pid_t server = fork();
-
-    bench_check(server >= 0, "ping-pong: cannot fork");
-    if (server > 0)
-        return server;
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() == client)
-        serve(table);
-    _exit(1);
-}
-
-BENCH_WORKLOAD(apply)
+static void measure(double scale, bool spin, bool part)
 {
     uint32_t calls = (uint32_t)bench_count(10000, scale);
     uint64_t *took_ns = bench_alloc(calls * sizeof *took_ns);
-    struct table *table =
-        mmap(NULL, sizeof *table, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct table *table = bench_shared(sizeof *table);
 
-    bench_check(table != MAP_FAILED, "ping-pong: out of memory");
+    table->spin = spin;
 
-    pid_t server = start_server(table);
+    pid_t server = bench_fork();
 
+    if (server == 0)
+        serve(table);
+    if (part)
+        bench_part_from_worker();
     for (uint32_t i = 0; i < BENCH_WARM_UP; i++)
         round_trip_ns(table, i);
     for (uint32_t i = 0; i < calls; i++)
         took_ns[i] = round_trip_ns(table, BENCH_WARM_UP + i);
-    kill(server, SIGKILL);
-    waitpid(server, NULL, 0);
-    munmap(table, sizeof *table);
-    bench_report_median_s("median", took_ns, calls);
-    bench_report("p99", (double)bench_percentile(took_ns, calls, 0.99) / 1e9, "s");
+    bench_end_child(server);
+    bench_unshare(table, sizeof *table);
+    bench_report_latency(took_ns, calls);
     free(took_ns);
+}
+
+BENCH_WORKLOAD(apply)
+{
+    measure(scale, false, false);
+}
+
+BENCH_WORKLOAD(apply_one_cpu)
+{
+    bench_use_one_cpu();
+    measure(scale, false, false);
+}
+
+BENCH_WORKLOAD(apply_two_cpus)
+{
+    measure(scale, false, true);
+}
+
+BENCH_WORKLOAD(apply_spin)
+{
+    measure(scale, true, false);
 }

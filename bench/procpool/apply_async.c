@@ -28,7 +28,7 @@ static uint64_t batch_ns(pp_pool *pool, pp_result **results, long *values, size_
     return took_ns;
 }
 
-BENCH_WORKLOAD(apply_async)
+static void measure(double scale)
 {
     size_t calls = bench_count(200000, scale);
     pp_result **results = bench_alloc(calls * sizeof *results);
@@ -42,4 +42,15 @@ BENCH_WORKLOAD(apply_async)
     bench_report_rate(calls, took_ns, BATCHES, "/s");
     free(results);
     free(values);
+}
+
+BENCH_WORKLOAD(apply_async)
+{
+    measure(scale);
+}
+
+BENCH_WORKLOAD(apply_async_one_cpu)
+{
+    bench_use_one_cpu();
+    measure(scale);
 }

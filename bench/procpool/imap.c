@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * imap: squares of an endless input, one item per task, in order; imap_memory: what all
- * processes of the program take before and after ten million of these.
+ * imap: squares of an endless input, one item per task, in order; imap_unordered: those of an
+ * array, as they come; imap_memory: what all processes of the program take in an imap of ten
+ * million items, near its beginning and at its end.
  */
 #include "pool.h"
 
-#include <dirent.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 static bool naturals(void *item, void *user)
 {
@@ -51,67 +49,56 @@ BENCH_WORKLOAD(imap)
     measure(bench_count(200000, scale), 1);
 }
 
+/* ---- As they come ---- */
+
+static uint64_t unordered_ns(pp_pool *pool, const long *items, size_t count)
+{
+    uint64_t begin_ns = bench_now_ns();
+    pp_iter *iter = pp_imap_unordered(pool, bench_square, .items = items, .count = count);
+    long sum = 0, value;
+    int error;
+
+    while ((error = pp_next(iter, &value)) == 0)
+        sum += value;
+    pp_iter_free(iter);
+
+    uint64_t took_ns = bench_now_ns() - begin_ns;
+
+    bench_check(error == PP_STOP_ITERATION, "imap_unordered: an item failed");
+    for (size_t i = 0; i < count; i++)
+        sum -= items[i] * items[i];
+    bench_check(sum == 0, "imap_unordered: wrong result");
+    return took_ns;
+}
+
+static void measure_unordered(double scale)
+{
+    size_t count = bench_count(100000, scale);
+    long *items = bench_alloc(count * sizeof *items);
+    uint64_t took_ns[5];
+    pp_pool *pool = warm_pool();
+
+    bench_items(items, count);
+    unordered_ns(pool, items, count);
+    for (int i = 0; i < 5; i++)
+        took_ns[i] = unordered_ns(pool, items, count);
+    stop_pool(pool);
+    bench_report_rate(count, took_ns, 5, "/s");
+    free(items);
+}
+
+BENCH_WORKLOAD(imap_unordered)
+{
+    measure_unordered(scale);
+}
+
+BENCH_WORKLOAD(imap_unordered_one_cpu)
+{
+    bench_use_one_cpu();
+    measure_unordered(scale);
+}
+
 /* ---- Memory ---- */
-
-static int parent_of(int pid)
-{
-    char path[64], line[512];
-    const char *rest;
-    int parent = 0;
-    FILE *file;
-
-    snprintf(path, sizeof path, "/proc/%d/stat", pid);
-    file = fopen(path, "r");
-    if (!file)
-        return 0;
-    if (fgets(line, sizeof line, file)) {
-        for (rest = line; *rest && *rest != ')'; rest++) /* none of our names has one */
-            ;
-        sscanf(rest, ") %*c %d", &parent);
-    }
-    fclose(file);
-    return parent;
-}
-
-/* A process's share of memory, in bytes: what several have in common is divided. */
-static double share_of(int pid)
-{
-    char path[64], line[256];
-    double sum = 0, kilobytes;
-    FILE *file;
-
-    snprintf(path, sizeof path, "/proc/%d/smaps_rollup", pid);
-    file = fopen(path, "r");
-    bench_check(file != NULL, "imap_memory: cannot see a process");
-    while (fgets(line, sizeof line, file))
-        if (sscanf(line, "Pss: %lf", &kilobytes) == 1)
-            sum = kilobytes * 1024;
-    fclose(file);
-    return sum;
-}
-
-/* This process, its children and theirs: the supervisor and its workers. */
-static double share_of_all(void)
-{
-    double sum = 0;
-    int count = 0;
-    DIR *dir = opendir("/proc");
-    const struct dirent *entry;
-
-    bench_check(dir != NULL, "imap_memory: no /proc");
-    while ((entry = readdir(dir))) {
-        int pid = atoi(entry->d_name), parent = pid > 0 ? parent_of(pid) : 0;
-
-        if (pid > 0 &&
-            (pid == getpid() || parent == getpid() || parent_of(parent) == getpid())) {
-            sum += share_of(pid);
-            count++;
-        }
-    }
-    closedir(dir);
-    bench_check(count == 2 + BENCH_WORKERS, "imap_memory: the wrong processes");
-    return sum;
-}
 
 BENCH_WORKLOAD(imap_memory)
 {
@@ -123,9 +110,9 @@ BENCH_WORKLOAD(imap_memory)
 
     bench_check(iter != NULL, "imap_memory: no iterator");
     read_ns(iter, &read, count / 100);
-    before = share_of_all();
+    before = bench_memory_of_all();
     read_ns(iter, &read, count - count / 100);
     bench_report("first", before, "B");
-    bench_report("last", share_of_all(), "B");
+    bench_report("last", bench_memory_of_all(), "B");
     stop_pool(pool);
 }
