@@ -3,19 +3,25 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "shm/segment.h"
 
 #define NONE UINT32_MAX
 
-/* Blocks of this order and above give their pages back when too much is kept. */
-#define RELEASE_ORDER 6
+/* What is in memory is known by granules of so many pages: blocks of this order. */
+#define GRANULE_ORDER 6
+#define GRANULE (PPI_PAGE << GRANULE_ORDER)
 
 enum state { INSIDE, FREE, USED }; /* INSIDE: no block begins at this page */
 
 struct ppi_buddy_block {
-    uint32_t next, previous; /* in the list of free blocks of its order */
+    union {
+        uint32_t next; /* in the list of free blocks of its order; and previous */
+        uint32_t pages; /* of a block in use: those that were asked for */
+    };
+    uint32_t previous;
     uint8_t state;
     uint8_t order;
 };
@@ -50,17 +56,24 @@ static void unlink_block(struct ppi_buddy *buddy, uint32_t page)
     block->state = INSIDE;
 }
 
+/* The notes about an arena: blocks, then granules. */
+static size_t size_of_notes(size_t size)
+{
+    return size / PPI_PAGE * sizeof(struct ppi_buddy_block) + (size + GRANULE - 1) / GRANULE;
+}
+
 int ppi_buddy_init(struct ppi_buddy *buddy, char *base, size_t size, size_t keep)
 {
-    size_t bytes = size / PPI_PAGE * sizeof(struct ppi_buddy_block);
+    size_t bytes = size_of_notes(size);
     /* Sparse, too: a page of it is touched when a block near it is used. */
-    void *blocks = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+    struct ppi_buddy_block *blocks = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
     if (blocks == MAP_FAILED)
         return -ENOMEM;
     madvise(blocks, bytes, MADV_DONTFORK); /* strict overcommit would charge each child for it */
     *buddy = (struct ppi_buddy){ .base = base, .blocks = blocks, .keep = keep };
+    buddy->present = (unsigned char *)(blocks + size / PPI_PAGE);
     while (order_size(buddy->top) < size)
         buddy->top++;
     for (unsigned order = 0; order < PPI_BUDDY_ORDERS; order++)
@@ -72,13 +85,69 @@ int ppi_buddy_init(struct ppi_buddy *buddy, char *base, size_t size, size_t keep
 void ppi_buddy_destroy(struct ppi_buddy *buddy)
 {
     if (buddy->blocks)
-        munmap(buddy->blocks, (sizeof(struct ppi_buddy_block)) << buddy->top);
+        munmap(buddy->blocks, size_of_notes(order_size(buddy->top)));
     buddy->blocks = NULL;
 }
+
+/* ---- What is in memory ---- */
+
+static uint32_t granules(uint32_t pages)
+{
+    return (pages + (1 << GRANULE_ORDER) - 1) >> GRANULE_ORDER;
+}
+
+/* The first pages from this one on, which begins a granule, were free and are not any more. */
+static void occupy(struct ppi_buddy *buddy, uint32_t page, uint32_t pages)
+{
+    uint32_t first = page >> GRANULE_ORDER, end = first + granules(pages);
+
+    for (uint32_t i = first; i < end; i++) {
+        if (buddy->present[i])
+            buddy->free_present -= GRANULE;
+        buddy->present[i] = true;
+    }
+    buddy->highest = buddy->highest < end ? end : buddy->highest;
+}
+
+/* The end of the granules from first on that are present, if they end below this one. */
+static uint32_t present_below(const struct ppi_buddy *buddy, uint32_t first, uint32_t end)
+{
+    while (end > first && !buddy->present[end - 1])
+        end--;
+    return end;
+}
+
+/* Gives pages of a free block back if more than enough is kept: the last ones, so that the
+   front stays warm. */
+static void release_excess(struct ppi_buddy *buddy, uint32_t page, unsigned order)
+{
+    uint32_t first = page >> GRANULE_ORDER;
+    uint32_t end = first + (UINT32_C(1) << (order - GRANULE_ORDER));
+
+    end = end < buddy->highest ? end : buddy->highest;
+    while (buddy->free_present > buddy->keep &&
+           (end = present_below(buddy, first, end)) > first) {
+        uint32_t begin = end;
+        size_t size = 0;
+
+        for (; begin > first && buddy->present[begin - 1]; size += GRANULE, begin--)
+            if (buddy->free_present - size <= buddy->keep)
+                break;
+        if (!ppi_segment_release_pages(buddy->base + begin * GRANULE, size))
+            return;
+        memset(&buddy->present[begin], false, end - begin);
+        buddy->free_present -= size;
+        end = begin;
+    }
+}
+
+/* ---- Blocks ---- */
 
 void *ppi_buddy_alloc(struct ppi_buddy *buddy, size_t size)
 {
     unsigned wanted = 0, order;
+    struct ppi_buddy_block *block;
+    bool whole; /* granules are taken */
     uint32_t page;
 
     while (wanted <= buddy->top && order_size(wanted) < size)
@@ -88,31 +157,24 @@ void *ppi_buddy_alloc(struct ppi_buddy *buddy, size_t size)
     if (order > buddy->top)
         return NULL;
     page = buddy->free[order];
+    block = &buddy->blocks[page];
+    whole = order >= GRANULE_ORDER;
     unlink_block(buddy, page);
     while (order > wanted) { /* keep the lower half, so that use stays near the front */
         order--;
         push(buddy, page + (UINT32_C(1) << order), order);
     }
-    buddy->blocks[page].state = USED;
-    buddy->blocks[page].order = (uint8_t)order;
-    buddy->free_touched -= buddy->free_touched < size ? buddy->free_touched : size;
+    block->state = USED;
+    block->order = (uint8_t)order;
+    block->pages = size > 0 ? (uint32_t)((size - 1) / PPI_PAGE + 1) : 1;
+    if (whole)
+        occupy(buddy, page, block->pages);
     return buddy->base + (size_t)page * PPI_PAGE;
-}
-
-/* Gives a free block's pages back if more than enough is kept. */
-static void release_or_keep(struct ppi_buddy *buddy, uint32_t page, unsigned order)
-{
-    size_t size = order_size(order);
-
-    if (order < RELEASE_ORDER || buddy->free_touched <= buddy->keep)
-        return;
-    ppi_segment_release_pages(buddy->base + (size_t)page * PPI_PAGE, size);
-    buddy->free_touched -= buddy->free_touched < size ? buddy->free_touched : size;
 }
 
 void ppi_buddy_free(struct ppi_buddy *buddy, void *block)
 {
-    uint32_t page, other;
+    uint32_t page, other, pages;
     unsigned order;
 
     if (!block)
@@ -120,7 +182,7 @@ void ppi_buddy_free(struct ppi_buddy *buddy, void *block)
     page = (uint32_t)((size_t)((char *)block - buddy->base) / PPI_PAGE);
     assert(buddy->blocks[page].state == USED);
     order = buddy->blocks[page].order;
-    buddy->free_touched += order_size(order);
+    pages = buddy->blocks[page].pages;
     for (; order < buddy->top; order++) { /* merge with its other half while that is free */
         other = page ^ (UINT32_C(1) << order);
         if (buddy->blocks[other].state != FREE || buddy->blocks[other].order != order)
@@ -130,7 +192,17 @@ void ppi_buddy_free(struct ppi_buddy *buddy, void *block)
         page &= other;
     }
     push(buddy, page, order);
-    release_or_keep(buddy, page, order); /* small ones, too, when they have become a large one */
+    if (order < GRANULE_ORDER)
+        return; /* others still use this granule */
+    buddy->free_present += granules(pages) * GRANULE;
+    release_excess(buddy, page, order);
+}
+
+size_t ppi_buddy_extent(const struct ppi_buddy *buddy, const void *block)
+{
+    size_t page = (size_t)((const char *)block - buddy->base) / PPI_PAGE;
+
+    return buddy->blocks[page].pages * PPI_PAGE;
 }
 
 size_t ppi_buddy_size(const struct ppi_buddy *buddy, const void *block)
