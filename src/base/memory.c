@@ -9,26 +9,23 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-/* From here on there is a huge page in it, wherever it lies. */
-#define LARGE (2 * PPI_HUGE_PAGE)
-
 /* From here on malloc() of glibc maps anew whatever was freed before, so that a place of
    our choice wastes nothing. */
 #define ALWAYS_MAPPED ((size_t)32 << 20)
 
-/* Smaller pages will do: what the kernel says does not matter. */
-static void prefer_huge_pages(char *block, size_t size)
+void ppi_prefer_huge_pages(void *block, size_t size)
 {
     size_t before = -(uintptr_t)block & (PPI_HUGE_PAGE - 1);
 
-    madvise(block + before, (size - before) & ~(PPI_HUGE_PAGE - 1), MADV_HUGEPAGE);
+    if (size > before)
+        madvise((char *)block + before, (size - before) & ~(PPI_HUGE_PAGE - 1), MADV_HUGEPAGE);
 }
 
 void *ppi_malloc(size_t size)
 {
     void *block;
 
-    if (size < LARGE || size > SIZE_MAX / 2)
+    if (size < PPI_LARGE || size > SIZE_MAX / 2)
         return malloc(size ? size : 1);
     if (size >= ALWAYS_MAPPED) {
         size = (size + PPI_HUGE_PAGE - 1) & ~(PPI_HUGE_PAGE - 1);
@@ -37,6 +34,6 @@ void *ppi_malloc(size_t size)
         block = malloc(size);
     }
     if (block)
-        prefer_huge_pages(block, size);
+        ppi_prefer_huge_pages(block, size);
     return block;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/memory.h"
 #include "shm/segment.h"
 
 #define NONE UINT32_MAX
@@ -100,12 +101,17 @@ static uint32_t granules(uint32_t pages)
 static void occupy(struct ppi_buddy *buddy, uint32_t page, uint32_t pages)
 {
     uint32_t first = page >> GRANULE_ORDER, end = first + granules(pages);
+    size_t fresh = 0;
 
     for (uint32_t i = first; i < end; i++) {
         if (buddy->present[i])
             buddy->free_present -= GRANULE;
+        else
+            fresh += GRANULE;
         buddy->present[i] = true;
     }
+    if (fresh >= PPI_LARGE)
+        ppi_prefer_huge_pages(buddy->base + page * PPI_PAGE, pages * PPI_PAGE);
     buddy->highest = buddy->highest < end ? end : buddy->highest;
 }
 

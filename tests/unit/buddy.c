@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "harness.h"
+#include "huge.h"
 #include "rounds.h"
 #include "shm/segment.h"
 
@@ -432,5 +433,24 @@ TEST(what_rounding_up_adds_is_not_touched)
 
     touch(block, 8 * MIB + 1);
     CHECK_EQ(in_memory(&fixture), 8 * MIB + PPI_PAGE);
+    tear_down(&fixture);
+}
+
+/* Where they are allowed; the kernel's default is that they are not.  What is small stays
+   small, and what is there is not asked for again. */
+TEST(large_blocks_want_huge_pages)
+{
+    struct fixture fixture = set_up(64 * MIB, 64 * MIB);
+    char *small = ppi_buddy_alloc(&fixture.buddy, 4 * MIB - GRANULE), *large, *again;
+
+    need_huge_pages();
+    CHECK(!wants_huge_pages(small + 2 * MIB));
+    large = ppi_buddy_alloc(&fixture.buddy, 16 * MIB);
+    CHECK(wants_huge_pages(large + 8 * MIB));
+    CHECK(!wants_huge_pages(small + 2 * MIB));
+    ppi_buddy_free(&fixture.buddy, small);
+    again = ppi_buddy_alloc(&fixture.buddy, 4 * MIB);
+    CHECK_EQ(again, (void *)small);
+    CHECK(!wants_huge_pages(again + 2 * MIB));
     tear_down(&fixture);
 }

@@ -3,11 +3,10 @@
 #include "base/memory.h"
 
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "harness.h"
+#include "huge.h"
 
 #define MIB ((size_t)1 << 20)
 
@@ -40,30 +39,11 @@ TEST(more_than_there_can_be)
         CHECK(ppi_malloc(sizes[i]) == NULL);
 }
 
-/* Whether the kernel was told that huge pages are wanted at an address. */
-static bool wants_huge_pages(const char *address)
-{
-    FILE *maps = fopen("/proc/self/smaps", "r");
-    unsigned long begin, end;
-    bool there = false, wanted = false;
-    char line[512];
-
-    CHECK(maps != NULL);
-    while (fgets(line, sizeof line, maps))
-        if (sscanf(line, "%lx-%lx ", &begin, &end) == 2)
-            there = begin <= (uintptr_t)address && (uintptr_t)address < end;
-        else if (there && strncmp(line, "VmFlags:", 8) == 0)
-            wanted = strstr(line, " hg") != NULL;
-    fclose(maps);
-    return wanted;
-}
-
 TEST(what_is_large_wants_huge_pages)
 {
     static const size_t sizes[] = { 4 * MIB, 7 * MIB, 32 * MIB, 100 * MIB + 5 };
 
-    if (access("/sys/kernel/mm/transparent_hugepage", F_OK) != 0)
-        SKIP("this kernel has no huge pages");
+    need_huge_pages();
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         char *block = ppi_malloc(sizes[i]);
 
