@@ -11,7 +11,7 @@
 /* A new lap begins when this much of the current one has been used and the front is free. */
 #define LAP_SIZE ((size_t)4 << 20)
 
-/* So much stays in memory while nothing is allocated. */
+/* So much stays in memory when a block is allocated and nothing else is. */
 #define KEEP ((size_t)64 << 20)
 
 void ppi_outbox_init(struct ppi_outbox *outbox, char *base, size_t size)
