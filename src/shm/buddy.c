@@ -15,7 +15,8 @@
 #define GRANULE_ORDER 6
 #define GRANULE (PPI_PAGE << GRANULE_ORDER)
 
-enum state { INSIDE, FREE, USED }; /* INSIDE: no block begins at this page */
+/* INSIDE: no block begins at this page.  SPARE: as if in use, but free for the next. */
+enum state { INSIDE, FREE, USED, SPARE };
 
 struct ppi_buddy_block {
     union {
@@ -79,6 +80,7 @@ int ppi_buddy_init(struct ppi_buddy *buddy, char *base, size_t size, size_t keep
         buddy->top++;
     for (unsigned order = 0; order < PPI_BUDDY_ORDERS; order++)
         buddy->free[order] = NONE;
+    buddy->spare = NONE;
     push(buddy, 0, buddy->top);
     return 0;
 }
@@ -149,47 +151,36 @@ static void release_excess(struct ppi_buddy *buddy, uint32_t page, unsigned orde
 
 /* ---- Blocks ---- */
 
-void *ppi_buddy_alloc(struct ppi_buddy *buddy, size_t size)
+/* Splits off a block of this order; NONE if there is no room. */
+static uint32_t split_off(struct ppi_buddy *buddy, unsigned wanted, uint32_t pages)
 {
-    unsigned wanted = 0, order;
-    struct ppi_buddy_block *block;
-    bool whole; /* granules are taken */
+    unsigned order = wanted, found;
     uint32_t page;
 
-    while (wanted <= buddy->top && order_size(wanted) < size)
-        wanted++;
-    for (order = wanted; order <= buddy->top && buddy->free[order] == NONE; order++)
-        ;
+    while (order <= buddy->top && buddy->free[order] == NONE)
+        order++;
     if (order > buddy->top)
-        return NULL;
+        return NONE;
+    found = order;
     page = buddy->free[order];
-    block = &buddy->blocks[page];
-    whole = order >= GRANULE_ORDER;
     unlink_block(buddy, page);
     while (order > wanted) { /* keep the lower half, so that use stays near the front */
         order--;
         push(buddy, page + (UINT32_C(1) << order), order);
     }
-    block->state = USED;
-    block->order = (uint8_t)order;
-    block->pages = size > 0 ? (uint32_t)((size - 1) / PPI_PAGE + 1) : 1;
-    if (whole)
-        occupy(buddy, page, block->pages);
-    return buddy->base + (size_t)page * PPI_PAGE;
+    buddy->blocks[page].order = (uint8_t)order;
+    if (found >= GRANULE_ORDER)
+        occupy(buddy, page, pages);
+    return page;
 }
 
-void ppi_buddy_free(struct ppi_buddy *buddy, void *block)
+/* Merges a block with its other half while that is free. */
+static void merge(struct ppi_buddy *buddy, uint32_t page)
 {
-    uint32_t page, other, pages;
-    unsigned order;
+    unsigned order = buddy->blocks[page].order;
+    uint32_t pages = buddy->blocks[page].pages, other;
 
-    if (!block)
-        return;
-    page = (uint32_t)((size_t)((char *)block - buddy->base) / PPI_PAGE);
-    assert(buddy->blocks[page].state == USED);
-    order = buddy->blocks[page].order;
-    pages = buddy->blocks[page].pages;
-    for (; order < buddy->top; order++) { /* merge with its other half while that is free */
+    for (; order < buddy->top; order++) {
         other = page ^ (UINT32_C(1) << order);
         if (buddy->blocks[other].state != FREE || buddy->blocks[other].order != order)
             break;
@@ -202,6 +193,68 @@ void ppi_buddy_free(struct ppi_buddy *buddy, void *block)
         return; /* others still use this granule */
     buddy->free_present += granules(pages) * GRANULE;
     release_excess(buddy, page, order);
+}
+
+/* Merges what is spared, if there is something. */
+static bool merge_spare(struct ppi_buddy *buddy)
+{
+    uint32_t page = buddy->spare;
+
+    buddy->spare = NONE;
+    if (page != NONE)
+        merge(buddy, page);
+    return page != NONE;
+}
+
+/* What is spared, if it is of this order. */
+static uint32_t take_spare(struct ppi_buddy *buddy, unsigned order)
+{
+    uint32_t page = buddy->spare;
+
+    if (page == NONE || buddy->blocks[page].order != order)
+        return NONE;
+    buddy->spare = NONE;
+    return page;
+}
+
+void *ppi_buddy_alloc(struct ppi_buddy *buddy, size_t size)
+{
+    uint32_t pages = size > 0 ? (uint32_t)((size - 1) / PPI_PAGE + 1) : 1, page;
+    unsigned order = 0;
+
+    while (order <= buddy->top && order_size(order) < size)
+        order++;
+    if (order > buddy->top)
+        return NULL;
+    if (order >= GRANULE_ORDER) /* what it needs is likely to be where the last one was */
+        merge_spare(buddy);
+    page = take_spare(buddy, order);
+    if (page == NONE)
+        page = split_off(buddy, order, pages);
+    if (page == NONE && merge_spare(buddy))
+        page = split_off(buddy, order, pages);
+    if (page == NONE)
+        return NULL;
+    buddy->blocks[page].state = USED;
+    buddy->blocks[page].pages = pages;
+    return buddy->base + (size_t)page * PPI_PAGE;
+}
+
+void ppi_buddy_free(struct ppi_buddy *buddy, void *block)
+{
+    uint32_t page;
+
+    if (!block)
+        return;
+    page = (uint32_t)((size_t)((char *)block - buddy->base) / PPI_PAGE);
+    assert(buddy->blocks[page].state == USED);
+    if (buddy->blocks[page].order >= GRANULE_ORDER) {
+        merge(buddy, page);
+        return;
+    }
+    merge_spare(buddy);
+    buddy->spare = page;
+    buddy->blocks[page].state = SPARE;
 }
 
 size_t ppi_buddy_extent(const struct ppi_buddy *buddy, const void *block)

@@ -9,6 +9,9 @@
  * nothing.  Blocks are reused last in, first out: their pages are there and warm.
  * Of what is free, at most keep bytes stay in memory, those that lie lowest in the block
  * that was freed last; counted by granules of 256 KiB, of which one is used if a part is.
+ * The small block that was freed last is not merged, and counts as used, until another is
+ * freed or a large one is wanted: one after the other, as calls that wait for their results
+ * need them, they split and merge nothing.
  */
 #ifndef PPI_SHM_BUDDY_H
 #define PPI_SHM_BUDDY_H
@@ -27,6 +30,7 @@ struct ppi_buddy {
     struct ppi_buddy_block *blocks;  /* one per page */
     uint32_t free[PPI_BUDDY_ORDERS]; /* first free block per order */
     unsigned char *present;          /* one per granule: whether it is in memory */
+    uint32_t spare;                  /* page of the small block that was freed last */
     uint32_t highest;                /* no granule from here on ever was */
     size_t free_present;             /* bytes of granules that are, and are not used */
     size_t keep;

@@ -62,7 +62,8 @@ static char *random_bytes(size_t size, unsigned long seed)
     return bytes;
 }
 
-static void check_slice(pp_pool *pool, const char *data, size_t whole, size_t begin, size_t size)
+static void check_slice(pp_pool *pool, const char *data, size_t whole, size_t begin,
+                        size_t size)
 {
     pp_bytes value = { NULL, 1 };
 
