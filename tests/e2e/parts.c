@@ -118,10 +118,12 @@ static const char *texts[COUNT];
 static void make_texts(void)
 {
     for (int i = 0; i < COUNT; i++) {
-        char *text = malloc((size_t)i * 3 + 10);
+        size_t length = (size_t)i * 3;
+        char *text = malloc(length + 10);
 
-        memset(text, 'a' + i % 26, (size_t)i * 3);
-        sprintf(text + (size_t)i * 3, "%d", i);
+        CHECK(text != NULL);
+        memset(text, 'a' + i % 26, length);
+        snprintf(text + length, 10, "%d", i);
         texts[i] = text;
     }
 }
