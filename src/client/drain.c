@@ -25,11 +25,25 @@ static uint64_t load(const _Atomic uint64_t *field)
 
 /* ---- One record ---- */
 
-/* The payload's bytes, or NULL if they would lie outside of the outbox. */
+/* A value that is part of its task's arguments, or NULL if it would lie outside of them. */
+static const void *argument_of(const pp_pool *pool, const struct ppi_record_shm *record)
+{
+    const struct ppi_slot_shm *slot = ppi_queue_slot(pool->queue, record->position);
+    uint64_t at = record->payload;
+
+    if (record->outcome != PPI_OK || slot->result_kind == PP_VALUE_ || at < slot->args ||
+        at > slot->args_end || record->payload_size > slot->args_end - at)
+        return NULL;
+    return pool->queue->segment.base + at;
+}
+
+/* The payload's bytes, or NULL if they would lie where they cannot. */
 static const void *payload_of(const pp_pool *pool, const struct ppi_record_shm *record)
 {
     size_t size = pool->queue->outbox_size;
 
+    if (record->flags & PPI_IN_ARGS)
+        return argument_of(pool, record);
     if (record->payload_size <= PPI_INLINE_VALUE)
         return record->value;
     if (record->payload > size || record->payload_size > size - record->payload)
@@ -133,13 +147,14 @@ static bool take_outcome(pp_pool *pool, const struct ppi_record_shm *record)
 {
     struct ppi_flight *flight = &pool->flights[record->position % PPI_WINDOW];
     pp_result *result = flight->result;
-    const void *payload = payload_of(pool, record);
+    const void *payload;
     bool right;
 
     if (!result || flight->position != record->position || record->first < flight->begin ||
         record->count == 0 || record->first >= flight->end ||
         record->count > flight->end - record->first)
         return false;
+    payload = payload_of(pool, record);
     if (!payload && !is_supervisors(record))
         return false;
     if (record->outcome == PPI_OK && !(record->flags & PPI_IN_PLACE) != !result->in_place)

@@ -187,6 +187,36 @@ static void prefetch(const pp_pool *pool, uint64_t position)
     __builtin_prefetch(&pool->flights[(position + 3) % PPI_WINDOW], 1);
 }
 
+/*
+ * Where a task that returns a string or bytes may find them among its arguments: up to
+ * here, from slot->args on.  0: it was given nothing to point to.
+ */
+static uint64_t end_of_arguments(const pp_pool *pool, const pp_result *result,
+                                 const struct ppi_slot_shm *slot,
+                                 const struct ppi_flight *flight)
+{
+    const char *whole = result->items ? NULL : result->block;
+    const char *block = flight->block ? flight->block : whole;
+    const char *end = block ? block + ppi_buddy_extent(&pool->arena, block)
+                            : (const char *)slot->inline_args + sizeof slot->inline_args;
+
+    return slot->args == 0 || result->items_shared
+               ? 0
+               : (uint64_t)(end - pool->queue->segment.base);
+}
+
+/* Says where values go, or may come from. */
+static void place_values(const pp_pool *pool, const pp_result *result,
+                         struct ppi_slot_shm *slot, const struct ppi_flight *flight)
+{
+    if (result->task->result_kind != PP_VALUE_)
+        slot->args_end = end_of_arguments(pool, result, slot, flight);
+    else if (result->in_place)
+        slot->out = (uint64_t)((char *)result->values - pool->queue->segment.base);
+    else
+        slot->out = 0;
+}
+
 /* Submits the next chunk; false while there is no room. */
 static bool feed_chunk(pp_pool *pool, pp_result *result, size_t count)
 {
@@ -201,9 +231,7 @@ static bool feed_chunk(pp_pool *pool, pp_result *result, size_t count)
         return false;
     slot->begin = result->next;
     slot->end = result->next + count;
-    slot->out = result->in_place
-                    ? (uint64_t)((char *)result->values - pool->queue->segment.base)
-                    : 0;
+    place_values(pool, result, slot, flight);
     slot->run = (uint64_t)(uintptr_t)result->task->run;
     slot->stride = (uint32_t)result->task->args_size;
     slot->result_size = (uint32_t)result->task->result_size;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/memory.h"
 #include "client/client.h"
 
 static uint64_t bits(size_t from, size_t to) /* of one word, from < to <= 64 */
@@ -61,7 +62,7 @@ static bool keep_variable(struct ppi_value *value, const void *payload, size_t s
 {
     if (is_null)
         return true;
-    value->data = malloc(size ? size : 1);
+    value->data = ppi_malloc(size);
     if (!value->data)
         return false;
     memcpy(value->data, payload, size);

@@ -25,7 +25,7 @@
    there is room for all that it can hold. */
 #define SHARED_PER_ARENA 2
 
-/* What stays in memory of free argument blocks. */
+/* What stays in memory of free argument blocks, also when the pool is idle. */
 #define KEPT_ARGUMENTS ((size_t)128 << 20)
 
 int ppi_check_pool(const pp_pool *pool)

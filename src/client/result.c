@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/memory.h"
 #include "base/public.h"
 #include "client/client.h"
 
@@ -29,7 +30,7 @@ static bool make_room(pp_result *result, bool wants_values)
         return true;
     result->values = is_variable(result) ? calloc(result->count, size)
                      : result->count > SIZE_MAX / size ? NULL
-                                                       : malloc(result->count * size);
+                                                       : ppi_malloc(result->count * size);
     return result->values != NULL;
 }
 

@@ -59,7 +59,12 @@ struct ppi_slot_shm {
     uint64_t begin, end;  /* items of the result; [0, 1) for a single call */
     uint64_t run;         /* the task's function, an address */
     uint64_t args;        /* offset in the segment of the first item's arguments */
-    uint64_t out;         /* offset in the segment of item 0's place; 0: the outbox */
+    union {
+        uint64_t out;      /* of fixed size: offset in the segment of item 0's place; 0: the
+                              outbox */
+        uint64_t args_end; /* of a string or bytes: offset in the segment of the end of what
+                              the arguments point to; 0: they travel with nothing */
+    };
     uint64_t limit_ns;    /* that an item may run; 0: no limit */
     uint32_t stride;      /* bytes from one item's arguments to the next's */
     uint32_t result_size; /* per item; 0: nothing is handed back */
@@ -205,6 +210,7 @@ enum {
     PPI_NULL = 2, /* a string that is NULL */
     PPI_ENDED = 4, /* of a death: the supervisor killed the worker because the pool ends */
     PPI_IN_PLACE = 8, /* the values lie where the slot's out says: there is no payload */
+    PPI_IN_ARGS = 16, /* the string or bytes lie among the task's own arguments */
 };
 
 /*
@@ -220,7 +226,8 @@ enum {
 struct ppi_record_shm {
     uint64_t position;
     uint64_t first, count;
-    uint64_t payload; /* offset in the seat's outbox */
+    uint64_t payload; /* offset in the seat's outbox; with PPI_IN_ARGS: in the segment, from
+                         the slot's args on and before its args_end */
     uint64_t payload_size;
     int32_t code;
     uint16_t seat; /* whose outbox the payload lies in */

@@ -3,19 +3,27 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <string.h>
 #include <sys/mman.h>
 
+#include "base/memory.h"
 #include "shm/segment.h"
 
 #define NONE UINT32_MAX
 
-/* Blocks of this order and above give their pages back when too much is kept. */
-#define RELEASE_ORDER 6
+/* What is in memory is known by granules of so many pages: blocks of this order. */
+#define GRANULE_ORDER 6
+#define GRANULE (PPI_PAGE << GRANULE_ORDER)
 
-enum state { INSIDE, FREE, USED }; /* INSIDE: no block begins at this page */
+/* INSIDE: no block begins at this page.  SPARE: as if in use, but free for the next. */
+enum state { INSIDE, FREE, USED, SPARE };
 
 struct ppi_buddy_block {
-    uint32_t next, previous; /* in the list of free blocks of its order */
+    union {
+        uint32_t next; /* in the list of free blocks of its order; and previous */
+        uint32_t pages; /* of a block in use: those that were asked for */
+    };
+    uint32_t previous;
     uint8_t state;
     uint8_t order;
 };
@@ -50,21 +58,29 @@ static void unlink_block(struct ppi_buddy *buddy, uint32_t page)
     block->state = INSIDE;
 }
 
+/* The notes about an arena: blocks, then granules. */
+static size_t size_of_notes(size_t size)
+{
+    return size / PPI_PAGE * sizeof(struct ppi_buddy_block) + (size + GRANULE - 1) / GRANULE;
+}
+
 int ppi_buddy_init(struct ppi_buddy *buddy, char *base, size_t size, size_t keep)
 {
-    size_t bytes = size / PPI_PAGE * sizeof(struct ppi_buddy_block);
+    size_t bytes = size_of_notes(size);
     /* Sparse, too: a page of it is touched when a block near it is used. */
-    void *blocks = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+    struct ppi_buddy_block *blocks = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
     if (blocks == MAP_FAILED)
         return -ENOMEM;
     madvise(blocks, bytes, MADV_DONTFORK); /* strict overcommit would charge each child for it */
     *buddy = (struct ppi_buddy){ .base = base, .blocks = blocks, .keep = keep };
+    buddy->present = (unsigned char *)(blocks + size / PPI_PAGE);
     while (order_size(buddy->top) < size)
         buddy->top++;
     for (unsigned order = 0; order < PPI_BUDDY_ORDERS; order++)
         buddy->free[order] = NONE;
+    buddy->spare = NONE;
     push(buddy, 0, buddy->top);
     return 0;
 }
@@ -72,56 +88,99 @@ int ppi_buddy_init(struct ppi_buddy *buddy, char *base, size_t size, size_t keep
 void ppi_buddy_destroy(struct ppi_buddy *buddy)
 {
     if (buddy->blocks)
-        munmap(buddy->blocks, (sizeof(struct ppi_buddy_block)) << buddy->top);
+        munmap(buddy->blocks, size_of_notes(order_size(buddy->top)));
     buddy->blocks = NULL;
 }
 
-void *ppi_buddy_alloc(struct ppi_buddy *buddy, size_t size)
+/* ---- What is in memory ---- */
+
+static uint32_t granules(uint32_t pages)
 {
-    unsigned wanted = 0, order;
+    return (pages + (1 << GRANULE_ORDER) - 1) >> GRANULE_ORDER;
+}
+
+/* The first pages from this one on, which begins a granule, were free and are not any more. */
+static void occupy(struct ppi_buddy *buddy, uint32_t page, uint32_t pages)
+{
+    uint32_t first = page >> GRANULE_ORDER, end = first + granules(pages);
+    size_t fresh = 0;
+
+    for (uint32_t i = first; i < end; i++) {
+        if (buddy->present[i])
+            buddy->free_present -= GRANULE;
+        else
+            fresh += GRANULE;
+        buddy->present[i] = true;
+    }
+    if (fresh >= PPI_LARGE)
+        ppi_prefer_huge_pages(buddy->base + page * PPI_PAGE, pages * PPI_PAGE);
+    buddy->highest = buddy->highest < end ? end : buddy->highest;
+}
+
+/* The end of the granules from first on that are present, if they end below this one. */
+static uint32_t present_below(const struct ppi_buddy *buddy, uint32_t first, uint32_t end)
+{
+    while (end > first && !buddy->present[end - 1])
+        end--;
+    return end;
+}
+
+/* Gives pages of a free block back if more than enough is kept: the last ones, so that the
+   front stays warm. */
+static void release_excess(struct ppi_buddy *buddy, uint32_t page, unsigned order)
+{
+    uint32_t first = page >> GRANULE_ORDER;
+    uint32_t end = first + (UINT32_C(1) << (order - GRANULE_ORDER));
+
+    end = end < buddy->highest ? end : buddy->highest;
+    while (buddy->free_present > buddy->keep &&
+           (end = present_below(buddy, first, end)) > first) {
+        uint32_t begin = end;
+        size_t size = 0;
+
+        for (; begin > first && buddy->present[begin - 1]; size += GRANULE, begin--)
+            if (buddy->free_present - size <= buddy->keep)
+                break;
+        if (!ppi_segment_release_pages(buddy->base + begin * GRANULE, size))
+            return;
+        memset(&buddy->present[begin], false, end - begin);
+        buddy->free_present -= size;
+        end = begin;
+    }
+}
+
+/* ---- Blocks ---- */
+
+/* Splits off a block of this order; NONE if there is no room. */
+static uint32_t split_off(struct ppi_buddy *buddy, unsigned wanted, uint32_t pages)
+{
+    unsigned order = wanted, found;
     uint32_t page;
 
-    while (wanted <= buddy->top && order_size(wanted) < size)
-        wanted++;
-    for (order = wanted; order <= buddy->top && buddy->free[order] == NONE; order++)
-        ;
+    while (order <= buddy->top && buddy->free[order] == NONE)
+        order++;
     if (order > buddy->top)
-        return NULL;
+        return NONE;
+    found = order;
     page = buddy->free[order];
     unlink_block(buddy, page);
     while (order > wanted) { /* keep the lower half, so that use stays near the front */
         order--;
         push(buddy, page + (UINT32_C(1) << order), order);
     }
-    buddy->blocks[page].state = USED;
     buddy->blocks[page].order = (uint8_t)order;
-    buddy->free_touched -= buddy->free_touched < size ? buddy->free_touched : size;
-    return buddy->base + (size_t)page * PPI_PAGE;
+    if (found >= GRANULE_ORDER)
+        occupy(buddy, page, pages);
+    return page;
 }
 
-/* Gives a free block's pages back if more than enough is kept. */
-static void release_or_keep(struct ppi_buddy *buddy, uint32_t page, unsigned order)
+/* Merges a block with its other half while that is free. */
+static void merge(struct ppi_buddy *buddy, uint32_t page)
 {
-    size_t size = order_size(order);
+    unsigned order = buddy->blocks[page].order;
+    uint32_t pages = buddy->blocks[page].pages, other;
 
-    if (order < RELEASE_ORDER || buddy->free_touched <= buddy->keep)
-        return;
-    ppi_segment_release_pages(buddy->base + (size_t)page * PPI_PAGE, size);
-    buddy->free_touched -= buddy->free_touched < size ? buddy->free_touched : size;
-}
-
-void ppi_buddy_free(struct ppi_buddy *buddy, void *block)
-{
-    uint32_t page, other;
-    unsigned order;
-
-    if (!block)
-        return;
-    page = (uint32_t)((size_t)((char *)block - buddy->base) / PPI_PAGE);
-    assert(buddy->blocks[page].state == USED);
-    order = buddy->blocks[page].order;
-    buddy->free_touched += order_size(order);
-    for (; order < buddy->top; order++) { /* merge with its other half while that is free */
+    for (; order < buddy->top; order++) {
         other = page ^ (UINT32_C(1) << order);
         if (buddy->blocks[other].state != FREE || buddy->blocks[other].order != order)
             break;
@@ -130,7 +189,79 @@ void ppi_buddy_free(struct ppi_buddy *buddy, void *block)
         page &= other;
     }
     push(buddy, page, order);
-    release_or_keep(buddy, page, order); /* small ones, too, when they have become a large one */
+    if (order < GRANULE_ORDER)
+        return; /* others still use this granule */
+    buddy->free_present += granules(pages) * GRANULE;
+    release_excess(buddy, page, order);
+}
+
+/* Merges what is spared, if there is something. */
+static bool merge_spare(struct ppi_buddy *buddy)
+{
+    uint32_t page = buddy->spare;
+
+    buddy->spare = NONE;
+    if (page != NONE)
+        merge(buddy, page);
+    return page != NONE;
+}
+
+/* What is spared, if it is of this order. */
+static uint32_t take_spare(struct ppi_buddy *buddy, unsigned order)
+{
+    uint32_t page = buddy->spare;
+
+    if (page == NONE || buddy->blocks[page].order != order)
+        return NONE;
+    buddy->spare = NONE;
+    return page;
+}
+
+void *ppi_buddy_alloc(struct ppi_buddy *buddy, size_t size)
+{
+    uint32_t pages = size > 0 ? (uint32_t)((size - 1) / PPI_PAGE + 1) : 1, page;
+    unsigned order = 0;
+
+    while (order <= buddy->top && order_size(order) < size)
+        order++;
+    if (order > buddy->top)
+        return NULL;
+    if (order >= GRANULE_ORDER) /* what it needs is likely to be where the last one was */
+        merge_spare(buddy);
+    page = take_spare(buddy, order);
+    if (page == NONE)
+        page = split_off(buddy, order, pages);
+    if (page == NONE && merge_spare(buddy))
+        page = split_off(buddy, order, pages);
+    if (page == NONE)
+        return NULL;
+    buddy->blocks[page].state = USED;
+    buddy->blocks[page].pages = pages;
+    return buddy->base + (size_t)page * PPI_PAGE;
+}
+
+void ppi_buddy_free(struct ppi_buddy *buddy, void *block)
+{
+    uint32_t page;
+
+    if (!block)
+        return;
+    page = (uint32_t)((size_t)((char *)block - buddy->base) / PPI_PAGE);
+    assert(buddy->blocks[page].state == USED);
+    if (buddy->blocks[page].order >= GRANULE_ORDER) {
+        merge(buddy, page);
+        return;
+    }
+    merge_spare(buddy);
+    buddy->spare = page;
+    buddy->blocks[page].state = SPARE;
+}
+
+size_t ppi_buddy_extent(const struct ppi_buddy *buddy, const void *block)
+{
+    size_t page = (size_t)((const char *)block - buddy->base) / PPI_PAGE;
+
+    return buddy->blocks[page].pages * PPI_PAGE;
 }
 
 size_t ppi_buddy_size(const struct ppi_buddy *buddy, const void *block)

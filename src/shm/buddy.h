@@ -7,7 +7,11 @@
  * private to it, so that nothing that a worker writes can disturb it.  Blocks are
  * powers of two from a page up; what rounding up adds is never touched and costs
  * nothing.  Blocks are reused last in, first out: their pages are there and warm.
- * Of what is free, at most keep bytes stay in memory.
+ * Of what is free, at most keep bytes stay in memory, those that lie lowest in the block
+ * that was freed last; counted by granules of 256 KiB, of which one is used if a part is.
+ * The small block that was freed last is not merged, and counts as used, until another is
+ * freed or a large one is wanted: one after the other, as calls that wait for their results
+ * need them, they split and merge nothing.
  */
 #ifndef PPI_SHM_BUDDY_H
 #define PPI_SHM_BUDDY_H
@@ -25,7 +29,10 @@ struct ppi_buddy {
     unsigned top;                    /* the whole arena is one block of this order */
     struct ppi_buddy_block *blocks;  /* one per page */
     uint32_t free[PPI_BUDDY_ORDERS]; /* first free block per order */
-    size_t free_touched;             /* bytes of free blocks that are in memory, about */
+    unsigned char *present;          /* one per granule: whether it is in memory */
+    uint32_t spare;                  /* page of the small block that was freed last */
+    uint32_t highest;                /* no granule from here on ever was */
+    size_t free_present;             /* bytes of granules that are, and are not used */
     size_t keep;
 };
 
@@ -44,6 +51,9 @@ void ppi_buddy_free(struct ppi_buddy *buddy, void *block);
  * is; 0 if none does.
  */
 size_t ppi_buddy_size(const struct ppi_buddy *buddy, const void *block);
+
+/* The bytes that were asked for a block in use, rounded up to pages. */
+size_t ppi_buddy_extent(const struct ppi_buddy *buddy, const void *block);
 
 /* Whether all invariants hold: every page in one block, free neighbours merged. */
 bool ppi_buddy_valid(const struct ppi_buddy *buddy);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "shm/outbox.h"
 
+#include "base/memory.h"
 #include "shm/segment.h"
 
 #define LAP(position) ((position) >> 48)
@@ -10,7 +11,7 @@
 /* A new lap begins when this much of the current one has been used and the front is free. */
 #define LAP_SIZE ((size_t)4 << 20)
 
-/* So much stays in memory while nothing is allocated. */
+/* So much stays in memory when a block is allocated and nothing else is. */
 #define KEEP ((size_t)64 << 20)
 
 void ppi_outbox_init(struct ppi_outbox *outbox, char *base, size_t size)
@@ -42,6 +43,16 @@ static uint64_t find_room(const struct ppi_outbox *outbox, size_t size)
     return size <= start ? POSITION(LAP(outbox->end) + 1, 0) : UINT64_MAX;
 }
 
+/* Pages up to here are going to be used. */
+static void reach(struct ppi_outbox *outbox, size_t end)
+{
+    if (end <= outbox->highest)
+        return;
+    if (end - outbox->highest >= PPI_LARGE)
+        ppi_prefer_huge_pages(outbox->base + outbox->highest, end - outbox->highest);
+    outbox->highest = end;
+}
+
 void *ppi_outbox_alloc(struct ppi_outbox *outbox, size_t size)
 {
     uint64_t position;
@@ -57,8 +68,7 @@ void *ppi_outbox_alloc(struct ppi_outbox *outbox, size_t size)
     if (LAP(position) != LAP(outbox->end))
         outbox->lap_end = OFFSET(outbox->end);
     outbox->end = position + size;
-    if (OFFSET(outbox->end) > outbox->highest)
-        outbox->highest = OFFSET(outbox->end);
+    reach(outbox, OFFSET(outbox->end));
     return outbox->base + OFFSET(position);
 }
 

@@ -79,6 +79,11 @@ static const void *arguments_of(const struct ppi_worker *worker, uint64_t item)
            (item - worker->slot->begin) * worker->slot->stride;
 }
 
+static uint64_t segment_offset(const struct ppi_worker *worker, const void *data)
+{
+    return (uintptr_t)data - (uintptr_t)worker->seat.queue->segment.base;
+}
+
 /* What the task has printed is there when its outcome is. */
 static void flush_output(void)
 {
@@ -97,6 +102,8 @@ static void commit(struct ppi_worker *worker, struct ppi_record_shm *record, uin
     record->payload_size = size;
     if (size <= PPI_INLINE_VALUE)
         memcpy(record->value, payload ? payload : "", payload ? size : 0);
+    else if (record->flags & PPI_IN_ARGS)
+        record->payload = segment_offset(worker, payload);
     else
         record->payload = ppi_seat_offset(&worker->seat, payload);
     if (first + count == worker->slot->end) {
@@ -122,6 +129,14 @@ static const void *in_outbox(struct ppi_worker *worker, const void *data, size_t
     if (copy)
         memcpy(copy, data, size);
     return copy;
+}
+
+/* Whether a payload is part of the arguments: the client has it, and only needs to know. */
+static bool in_arguments(const struct ppi_worker *worker, const void *data, size_t size)
+{
+    uint64_t at = segment_offset(worker, data), end = worker->slot->args_end;
+
+    return size > PPI_INLINE_VALUE && at >= worker->slot->args && at < end && size <= end - at;
 }
 
 static void commit_no_room(struct ppi_worker *worker, uint64_t size)
@@ -153,7 +168,10 @@ static void run_variable(struct ppi_worker *worker)
         data = value.bytes.data;
         size = value.bytes.size;
     }
-    data = size > 0 ? in_outbox(worker, data, size) : NULL;
+    if (in_arguments(worker, data, size))
+        record.flags |= PPI_IN_ARGS;
+    else
+        data = size > 0 ? in_outbox(worker, data, size) : NULL;
     if (size > 0 && !data) {
         commit_no_room(worker, size);
         return;

@@ -7,10 +7,12 @@
 #include <unistd.h>
 
 #include "harness.h"
+#include "huge.h"
 #include "rounds.h"
 #include "shm/segment.h"
 
 #define MIB ((size_t)1 << 20)
+#define GRANULE (MIB / 4) /* by which it is known what is in memory */
 
 /* An arena on a memfd, whose size on disk says how much of it is in memory. */
 struct fixture {
@@ -134,6 +136,41 @@ TEST(what_was_freed_last_is_used_first)
     tear_down(&fixture);
 }
 
+TEST(one_small_block_after_the_other)
+{
+    struct fixture fixture = set_up(64 * MIB, 64 * MIB);
+    void *block = ppi_buddy_alloc(&fixture.buddy, 3000);
+    struct ppi_buddy split = fixture.buddy;
+
+    for (size_t i = 0; i < 10; i++) {
+        ppi_buddy_free(&fixture.buddy, block);
+        CHECK_EQ(memcmp(fixture.buddy.free, split.free, sizeof split.free), 0);
+        CHECK_EQ(ppi_buddy_size(&fixture.buddy, block), 0);
+        CHECK(ppi_buddy_valid(&fixture.buddy));
+        CHECK_EQ(ppi_buddy_alloc(&fixture.buddy, i), block);
+    }
+    ppi_buddy_free(&fixture.buddy, block);
+    CHECK(ppi_buddy_alloc(&fixture.buddy, PPI_PAGE + 1) != block);
+    tear_down(&fixture);
+}
+
+/* A large one does not have to go elsewhere for them, where nothing is warm. */
+TEST(a_large_block_after_a_small_one)
+{
+    struct fixture fixture = set_up(64 * MIB, 64 * MIB);
+
+    for (int i = 0; i < 3; i++) {
+        void *large = ppi_buddy_alloc(&fixture.buddy, 10 * MIB), *small;
+
+        CHECK_EQ(large, (void *)fixture.base);
+        ppi_buddy_free(&fixture.buddy, large);
+        small = ppi_buddy_alloc(&fixture.buddy, 1);
+        CHECK_EQ(small, (void *)fixture.base);
+        ppi_buddy_free(&fixture.buddy, small);
+    }
+    tear_down(&fixture);
+}
+
 /* Only where a block in use begins is its size known. */
 TEST(sizes_of_blocks)
 {
@@ -143,6 +180,8 @@ TEST(sizes_of_blocks)
 
     CHECK_EQ(ppi_buddy_size(&fixture.buddy, first), 4 * PPI_PAGE);
     CHECK_EQ(ppi_buddy_size(&fixture.buddy, second), PPI_PAGE);
+    CHECK_EQ(ppi_buddy_extent(&fixture.buddy, first), 3 * PPI_PAGE);
+    CHECK_EQ(ppi_buddy_extent(&fixture.buddy, second), PPI_PAGE);
     for (size_t at = 1; at < 4 * PPI_PAGE; at++)
         CHECK_EQ(ppi_buddy_size(&fixture.buddy, first + at), 0);
     CHECK_EQ(ppi_buddy_size(&fixture.buddy, second + PPI_PAGE), 0); /* it is free */
@@ -277,6 +316,54 @@ TEST(any_sequence_of_calls)
     }
 }
 
+/* The granules that blocks in use lie in, in bytes. */
+static size_t used_granules(const struct model *model)
+{
+    static bool used[64 * MIB / GRANULE];
+    size_t bytes = 0;
+
+    memset(used, 0, sizeof used);
+    for (unsigned i = 0; i < model->count; i++) {
+        size_t at = (size_t)(model->blocks[i].data - model->fixture.base);
+
+        for (size_t end = at + model->blocks[i].size; at < end; at += PPI_PAGE)
+            used[at / GRANULE] = true;
+    }
+    for (size_t i = 0; i < sizeof used; i++)
+        bytes += used[i] * GRANULE;
+    return bytes;
+}
+
+/* Whatever is allocated and freed, in memory is what is used, the granule of the last small
+   block, and what is kept. */
+TEST(any_sequence_keeps_no_more_than_it_may)
+{
+    FOR_ROUNDS(random, 20) {
+        static struct model model;
+        size_t keep = random_below(&random, 32) * MIB / 2;
+
+        model = (struct model){ .fixture = set_up(64 * MIB, keep) };
+        for (int step = 0; step < 300; step++) {
+            struct block *block = &model.blocks[model.count];
+
+            if (model.count > 0 && random_percent(&random, 45)) {
+                unsigned i = random_below(&random, model.count);
+
+                ppi_buddy_free(&model.fixture.buddy, model.blocks[i].data);
+                model.blocks[i] = model.blocks[--model.count];
+            } else {
+                block->size = random_size(&random, 23);
+                block->data = ppi_buddy_alloc(&model.fixture.buddy, block->size);
+                if (block->data)
+                    touch(block->data, block->size);
+                model.count += block->data && model.count < MOST_BLOCKS - 1;
+            }
+            HOLDS(random, in_memory(&model.fixture) <= used_granules(&model) + keep + GRANULE);
+        }
+        tear_down(&model.fixture);
+    }
+}
+
 /* ---- What stays in memory ------------------------------------------------ */
 
 TEST(little_that_is_free_stays_in_memory)
@@ -300,8 +387,47 @@ TEST(much_that_is_free_is_given_back)
         touch(block, 16 * MIB);
         CHECK_EQ(in_memory(&fixture), 16 * MIB);
         ppi_buddy_free(&fixture.buddy, block);
-        CHECK(in_memory(&fixture) <= 2 * MIB);
+        CHECK_EQ(in_memory(&fixture), 2 * MIB);
+        for (size_t at = 0; at < 16 * MIB; at += PPI_PAGE)
+            CHECK_EQ(block[at], at < 2 * MIB);
     }
+    tear_down(&fixture);
+}
+
+/* Blocks a little larger than a power of two, and others in between: what fits into what
+   is kept stays there. */
+TEST(what_is_used_again_stays_in_memory)
+{
+    struct fixture fixture = set_up(64 * MIB, 9 * MIB);
+
+    for (int round = 0; round < 10; round++) {
+        char *block = ppi_buddy_alloc(&fixture.buddy, 8 * MIB + 1);
+        char *small = ppi_buddy_alloc(&fixture.buddy, 3 * PPI_PAGE);
+
+        CHECK(round == 0 || (block[0] == 1 && block[8 * MIB] == 1));
+        touch(block, 8 * MIB + 1);
+        touch(small, 3 * PPI_PAGE);
+        ppi_buddy_free(&fixture.buddy, round % 2 ? block : small);
+        ppi_buddy_free(&fixture.buddy, round % 2 ? small : block);
+        CHECK_EQ(in_memory(&fixture), 8 * MIB + 4 * PPI_PAGE);
+    }
+    tear_down(&fixture);
+}
+
+/* A block that does not need all that it could does not lose sight of the rest. */
+TEST(what_a_smaller_block_leaves_is_not_forgotten)
+{
+    struct fixture fixture = set_up(64 * MIB, 2 * MIB);
+    char *block = ppi_buddy_alloc(&fixture.buddy, 2 * MIB);
+
+    touch(block, 2 * MIB);
+    ppi_buddy_free(&fixture.buddy, block);
+    CHECK_EQ(ppi_buddy_alloc(&fixture.buddy, MIB + 1), (void *)block);
+    block = ppi_buddy_alloc(&fixture.buddy, 4 * MIB);
+    touch(block, 4 * MIB);
+    CHECK_EQ(in_memory(&fixture), 6 * MIB);
+    ppi_buddy_free(&fixture.buddy, block);
+    CHECK_EQ(in_memory(&fixture), MIB + MIB / 4 + 2 * MIB);
     tear_down(&fixture);
 }
 
@@ -332,7 +458,7 @@ TEST(many_small_blocks_that_are_free_are_given_back)
     }
     for (int i = 0; i < 1024; i++)
         ppi_buddy_free(&fixture.buddy, blocks[i]);
-    CHECK(in_memory(&fixture) <= 2 * MIB);
+    CHECK(in_memory(&fixture) <= 2 * MIB + GRANULE);
     tear_down(&fixture);
 }
 
@@ -343,5 +469,24 @@ TEST(what_rounding_up_adds_is_not_touched)
 
     touch(block, 8 * MIB + 1);
     CHECK_EQ(in_memory(&fixture), 8 * MIB + PPI_PAGE);
+    tear_down(&fixture);
+}
+
+/* Where they are allowed; the kernel's default is that they are not.  What is small stays
+   small, and what is there is not asked for again. */
+TEST(large_blocks_want_huge_pages)
+{
+    struct fixture fixture = set_up(64 * MIB, 64 * MIB);
+    char *small = ppi_buddy_alloc(&fixture.buddy, 4 * MIB - GRANULE), *large, *again;
+
+    need_huge_pages();
+    CHECK(!wants_huge_pages(small + 2 * MIB));
+    large = ppi_buddy_alloc(&fixture.buddy, 16 * MIB);
+    CHECK(wants_huge_pages(large + 8 * MIB));
+    CHECK(!wants_huge_pages(small + 2 * MIB));
+    ppi_buddy_free(&fixture.buddy, small);
+    again = ppi_buddy_alloc(&fixture.buddy, 4 * MIB);
+    CHECK_EQ(again, (void *)small);
+    CHECK(!wants_huge_pages(again + 2 * MIB));
     tear_down(&fixture);
 }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "harness.h"
+#include "huge.h"
 #include "rounds.h"
 #include "shm/segment.h"
 
@@ -287,28 +288,65 @@ static size_t in_memory(int fd)
     return (size_t)status.st_blocks * 512;
 }
 
-TEST(much_that_is_free_is_given_back)
-{
-    int fd = memfd_create("outbox", MFD_CLOEXEC);
+struct fixture {
     struct ppi_outbox outbox;
     char *base;
+    size_t size;
+    int fd;
+};
 
-    CHECK_EQ(ftruncate(fd, 256 * (off_t)MIB), 0);
-    base = mmap(NULL, 256 * MIB, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    CHECK(base != MAP_FAILED);
-    ppi_outbox_init(&outbox, base, 256 * MIB);
+static struct fixture set_up(size_t size)
+{
+    struct fixture fixture = { .size = size, .fd = memfd_create("outbox", MFD_CLOEXEC) };
+
+    CHECK_EQ(ftruncate(fixture.fd, (off_t)size), 0);
+    fixture.base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fixture.fd, 0);
+    CHECK(fixture.base != MAP_FAILED);
+    ppi_outbox_init(&fixture.outbox, fixture.base, size);
+    return fixture;
+}
+
+static void tear_down(struct fixture *fixture)
+{
+    CHECK_EQ(munmap(fixture->base, fixture->size), 0);
+    CHECK_EQ(close(fixture->fd), 0);
+}
+
+TEST(much_that_is_free_is_given_back)
+{
+    struct fixture fixture = set_up(128 * MIB);
+    struct ppi_outbox *outbox = &fixture.outbox;
+
     for (int round = 0; round < 3; round++) {
-        char *block = ppi_outbox_alloc(&outbox, 200 * MIB);
+        char *block = ppi_outbox_alloc(outbox, 100 * MIB);
 
-        CHECK_EQ(block, base);
-        for (size_t offset = 0; offset < 200 * MIB; offset += MIB)
+        CHECK_EQ(block, fixture.base);
+        for (size_t offset = 0; offset < 100 * MIB; offset += PPI_PAGE)
             block[offset] = 1;
-        CHECK_EQ(in_memory(fd), 200 * PPI_PAGE);
-        ppi_outbox_release(&outbox, ppi_outbox_mark(&outbox));
-        ppi_outbox_alloc(&outbox, 64);
-        CHECK_EQ(in_memory(fd), 64 * PPI_PAGE);
-        ppi_outbox_release(&outbox, ppi_outbox_mark(&outbox));
+        CHECK_EQ(in_memory(fixture.fd), 100 * MIB);
+        ppi_outbox_release(outbox, ppi_outbox_mark(outbox));
+        ppi_outbox_alloc(outbox, 64);
+        CHECK_EQ(in_memory(fixture.fd), 64 * MIB);
+        ppi_outbox_release(outbox, ppi_outbox_mark(outbox));
     }
-    CHECK_EQ(munmap(base, 256 * MIB), 0);
-    CHECK_EQ(close(fd), 0);
+    tear_down(&fixture);
+}
+
+/* Where they are allowed.  What was used before is not asked for again. */
+TEST(large_blocks_want_huge_pages)
+{
+    struct fixture fixture = set_up(128 * MIB);
+    struct ppi_outbox *outbox = &fixture.outbox;
+
+    need_huge_pages();
+    ppi_outbox_alloc(outbox, MIB);
+    ppi_outbox_release(outbox, ppi_outbox_mark(outbox));
+    ppi_outbox_alloc(outbox, 5 * MIB - KIB);
+    for (size_t offset = 0; offset < 5 * MIB; offset += 256 * KIB)
+        CHECK(!wants_huge_pages(fixture.base + offset));
+    ppi_outbox_alloc(outbox, 16 * MIB);
+    for (size_t offset = 0; offset < 5 * MIB - KIB; offset += 256 * KIB)
+        CHECK(!wants_huge_pages(fixture.base + offset));
+    CHECK(wants_huge_pages(fixture.base + 12 * MIB));
+    tear_down(&fixture);
 }
