@@ -20,7 +20,7 @@ void bench_free_arrays(size_t count)
 void bench_square_range(long from, long to)
 {
     for (long i = from; i < to; i++)
-        bench_out[i] = bench_square(bench_in[i]);
+        bench_out[i] = bench_call_square(bench_in[i]);
 }
 
 static void nothing(long from, long to)

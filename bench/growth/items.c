@@ -39,7 +39,7 @@ static uint64_t loop_ns(void *data)
     uint64_t begin_ns = bench_now_ns();
 
     for (size_t i = 0; i < map->count; i++)
-        map->values[i] = bench_square(map->items[i]);
+        map->values[i] = bench_call_square(map->items[i]);
 
     uint64_t took_ns = bench_now_ns() - begin_ns;
 

@@ -6,10 +6,10 @@
 #include <string.h>
 
 /* Blocks lie at multiples of their size: an object's address tells its block. */
-#define BLOCK_SIZE ((size_t)64 << 10)
+#define BLOCK_SIZE ((size_t)1 << 20)
 
 /* So many empty blocks stay: 64 MiB. */
-#define MOST_EMPTY 1024
+#define MOST_EMPTY 64
 
 #define ALIGN ((size_t)16)
 

@@ -24,6 +24,10 @@
    enough that one that takes many times longer than expected does not matter. */
 #define CHUNK_NS (2e6)
 
+/* What one should take at least, as far as is known: below that it costs more than to wait
+   for the last one. */
+#define LEAST_NS (20e3)
+
 /* Work per worker that is kept in flight, for the time until we are awake again. */
 #define AHEAD_NS (8e6)
 
@@ -64,6 +68,16 @@ bool ppi_feeds_by_pace(const pp_pool *pool)
            is_guided(PPI_FIRST(&pool->backlog, pp_result, waiting));
 }
 
+/* So many items are copied to the workers, or from them, at a time; one at least. */
+static size_t copied_items(const pp_result *result)
+{
+    size_t in = result->items_shared ? 0 : result->task->args_size;
+    size_t out = result->in_place ? 0 : result->task->result_size, bytes = in > out ? in : out;
+    size_t most = bytes > 0 ? CHUNK_BYTES / bytes : SIZE_MAX;
+
+    return most > 0 ? most : 1;
+}
+
 /*
  * Guided self-scheduling (Polychronopoulos and Kuck, 1987): each chunk is a part of
  * what is left, so that they shrink towards the end and all workers end together.  But
@@ -74,18 +88,19 @@ bool ppi_feeds_by_pace(const pp_pool *pool)
 static size_t guided_chunk(const pp_result *result, double pace)
 {
     unsigned workers = result->pool->heritage.workers;
-    const pp_task *task = result->task;
-    size_t chunk = (result->count - result->next) / (2 * workers);
-    size_t bytes = task->args_size > task->result_size ? task->args_size : task->result_size;
-    size_t most = CHUNK_BYTES / (bytes > 0 ? bytes : 1), doublings = result->cut / workers * 2;
+    size_t left = result->count - result->next, chunk = left / (2 * workers);
+    size_t doublings = result->cut / workers * 2, most, least = 1;
 
-    chunk = chunk < most ? chunk : most;
-    if (pace > 0)
+    if (pace > 0) {
         most = (double)chunk * pace > CHUNK_NS ? (size_t)(CHUNK_NS / pace) : chunk;
-    else
+        least = (double)left * pace > LEAST_NS ? (size_t)(LEAST_NS / pace) + 1 : left;
+    } else {
         most = doublings < 32 ? (size_t)1 << doublings : chunk;
+    }
     chunk = chunk < most ? chunk : most;
-    return chunk > 0 ? chunk : 1;
+    chunk = chunk > least ? chunk : least;
+    most = copied_items(result);
+    return chunk < most ? chunk : most;
 }
 
 static size_t chunk_of(const pp_result *result, double pace)

@@ -10,6 +10,16 @@ static _Atomic uint64_t *sleepers_of(struct ppi_queue *queue, unsigned seat)
     return &queue->claims->sleepers[seat / 64];
 }
 
+/* After an atomic change: where that is a fence itself, another would cost as much again. */
+static void fence_after_change(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    atomic_signal_fence(memory_order_seq_cst);
+#else
+    atomic_thread_fence(memory_order_seq_cst);
+#endif
+}
+
 bool ppi_anybody_sleeps(const struct ppi_queue *queue)
 {
     uint64_t sleepers = 0;
@@ -48,7 +58,7 @@ void ppi_clear_waking(struct ppi_queue *queue, uint32_t mine)
     uint32_t seen = mine;
 
     atomic_compare_exchange_strong(&queue->claims->waking, &seen, PPI_NOBODY);
-    atomic_thread_fence(memory_order_seq_cst); /* partner: the fence in ppi_ring() */
+    fence_after_change(); /* partner: the fence in ppi_ring() */
 }
 
 bool ppi_told_to_end(const struct ppi_queue *queue)

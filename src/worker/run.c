@@ -259,15 +259,18 @@ static void run_items(struct ppi_worker *worker, const char *arguments, char *ou
     const _Atomic uint64_t *cancel = worker->cancel;
     const uint64_t end = worker->run_end, position = worker->position;
     const size_t stride = slot->stride, size = slot->result_size;
+    _Atomic uint64_t *place = &worker->seat.shm->item;
+    uint64_t item = worker->item;
 
     worker->activity = PPI_IN_TASK;
-    for (uint64_t item = worker->item; item < end && !ppi_is_cancelled(cancel, position);) {
+    while (item < end && !ppi_is_cancelled(cancel, position)) {
         run(arguments, out);
-        note_item(worker, ++item);
+        note(place, ++item);
         arguments += stride;
         out += size;
     }
     worker->activity = PPI_BETWEEN;
+    worker->item = item;
 }
 
 /* The same where each may have a time limit, or raise because it gets SIGTERM. */
@@ -312,6 +315,7 @@ static void commit_raise(struct ppi_worker *worker)
 
     worker->activity = PPI_BETWEEN;
     ppi_end_limit(worker);
+    worker->item = atomic_load_explicit(&worker->seat.shm->item, memory_order_relaxed);
     if (worker->slot->result_kind == PP_VALUE_)
         commit_run(worker);
     message = in_outbox(worker, worker->message, size);

@@ -61,7 +61,10 @@ PPI_PUBLIC int pp_attempt(void)
 
     if (!worker || worker->activity != PPI_IN_TASK)
         return 0;
-    return worker->item == worker->first ? (int)worker->attempt : 1;
+    /* Not worker->item, which is behind inside of a run. */
+    return atomic_load_explicit(&worker->seat.shm->item, memory_order_relaxed) == worker->first
+               ? (int)worker->attempt
+               : 1;
 }
 
 PPI_PUBLIC void *pp_reserve(size_t size)

@@ -132,7 +132,7 @@ static void lie(unsigned flags, size_t payload_size)
 {
     struct ppi_worker *worker = ppi_current_worker;
     struct ppi_record_shm record = { .position = worker->position,
-                                     .first = worker->item,
+                                     .first = atomic_load(&worker->seat.shm->item),
                                      .count = 1,
                                      .payload_size = payload_size,
                                      .seat = (uint16_t)worker->seat.index,
