@@ -232,7 +232,7 @@ static bool take_seat(pp_pool *pool, unsigned seat, uint32_t incarnation, uint64
  */
 static void end_claims_of(pp_pool *pool, unsigned seat, int status, pid_t pid)
 {
-    for (size_t slot = 0; slot < PPI_WINDOW; slot++) {
+    for (size_t slot = 0; slot < ppi_flights_end(pool); slot++) {
         struct ppi_flight *flight = &pool->flights[slot];
         pp_result *result = flight->result;
         char text[PPI_MESSAGE_SIZE];

@@ -28,7 +28,7 @@ static void end_open(pp_pool *pool, const pp_error *error)
 {
     struct ppi_link *link, *next;
 
-    for (size_t slot = 0; slot < PPI_WINDOW; slot++)
+    for (size_t slot = 0; slot < ppi_flights_end(pool); slot++)
         if (pool->flights[slot].result)
             ppi_end_flight(pool, &pool->flights[slot]);
     for (link = pool->results.head.next; link != &pool->results.head; link = next) {
@@ -248,6 +248,7 @@ PPI_PUBLIC int pp_pool_free(pp_pool *pool)
     pthread_cond_destroy(&pool->progress);
     pthread_cond_destroy(&pool->work);
     pthread_mutex_destroy(&pool->lock);
+    ppi_flights_free(pool->flights);
     munmap(pool->creator, PPI_PAGE);
     free(pool);
     return 0;

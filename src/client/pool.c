@@ -157,6 +157,20 @@ static int make_queue(pp_pool *pool, unsigned workers)
 
 /* ---- Resources, in the order in which they are acquired ---- */
 
+struct ppi_flight *ppi_flights_new(void)
+{
+    void *flights = mmap(NULL, PPI_WINDOW * sizeof(struct ppi_flight), PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    return flights == MAP_FAILED ? NULL : flights;
+}
+
+void ppi_flights_free(struct ppi_flight *flights)
+{
+    if (flights)
+        munmap(flights, PPI_WINDOW * sizeof *flights);
+}
+
 static int make_creator_mark(pp_pool *pool)
 {
     void *page = mmap(NULL, PPI_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -196,6 +210,7 @@ static void unmake(pp_pool *pool)
     ppi_buddy_destroy(&pool->shared);
     ppi_queue_destroy(pool->queue);
     ppi_objects_destroy(pool->objects);
+    ppi_flights_free(pool->flights);
     if (pool->creator)
         munmap(pool->creator, PPI_PAGE);
     pthread_cond_destroy(&pool->progress);
@@ -367,6 +382,9 @@ static int make(pp_pool *pool)
 {
     int error = make_creator_mark(pool);
 
+    pool->flights = ppi_flights_new();
+    if (!pool->flights)
+        error = -ENOMEM;
     if (!error)
         error = ppi_objects_create(&pool->objects);
     if (!error)

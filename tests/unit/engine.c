@@ -64,6 +64,8 @@ static pp_pool *make_pool(void)
     unsigned seats = engine.options.workers + engine.options.spare_seats;
 
     CHECK(pool && seats <= MOST_SEATS);
+    pool->flights = ppi_flights_new();
+    CHECK(pool->flights != NULL);
     ppi_list_init(&pool->results);
     ppi_list_init(&pool->backlog);
     ppi_list_init(&pool->due);
