@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/single_threaded.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -54,6 +55,8 @@ bool ppi_single_threaded(void)
     char text[1024];
     const char *line;
 
+    if (__libc_single_threaded) /* there has never been another: it costs nothing to know */
+        return true;
     if (read_text("/proc/self/status", text, sizeof text) <= 0)
         return false;
     line = strstr(text, "\nThreads:");

@@ -46,7 +46,7 @@ static uint64_t first_of(const struct ppi_supervisor *supervisor, const struct r
 {
     uint64_t slot = remains->position % PPI_WINDOW;
 
-    return supervisor->resumed[slot] == remains->position
+    return supervisor->resumed[slot] == remains->position + 1
                ? load(&supervisor->queue.control->resume[slot])
                : remains->slot->begin;
 }
@@ -151,7 +151,8 @@ static uint32_t attempt_at(const struct ppi_supervisor *supervisor,
     const struct ppi_control_shm *control = supervisor->queue.control;
     uint64_t slot = remains->position % PPI_WINDOW;
 
-    return supervisor->resumed[slot] == remains->position && load(&control->resume[slot]) == item
+    return supervisor->resumed[slot] == remains->position + 1 &&
+                   load(&control->resume[slot]) == item
                ? atomic_load_explicit(&control->attempt[slot], memory_order_relaxed)
                : 1;
 }
@@ -163,7 +164,7 @@ static void hand_back(struct ppi_supervisor *supervisor, const struct remains *r
     if (remains->done == remains->slot->end)
         return;
     ppi_requeue(&supervisor->queue, remains->position, remains->seat, remains->done, attempt);
-    supervisor->resumed[remains->position % PPI_WINDOW] = remains->position;
+    supervisor->resumed[remains->position % PPI_WINDOW] = remains->position + 1;
 }
 
 /* Whether the worker had begun what it had claimed, and not left it in good order. */

@@ -300,14 +300,13 @@ _Noreturn void ppi_supervisor_run(const struct ppi_heritage *heritage)
     static struct ppi_supervisor supervisor; /* this process has no other */
 
     become_supervisor();
-    memset(&supervisor, 0, sizeof supervisor); /* a task may make a pool, too */
+    if (supervisor.heritage) /* a task has made a pool; otherwise it is zero, and costs nothing */
+        memset(&supervisor, 0, sizeof supervisor);
     supervisor.heritage = heritage;
     supervisor.queue = heritage->queue;
     supervisor.wanted = heritage->workers;
     supervisor.retry_at_ns = supervisor.look_at_ns = PPI_NEVER;
     supervisor.backoff_ns = FIRST_BACKOFF_NS;
-    for (uint64_t slot = 0; slot < PPI_WINDOW; slot++)
-        supervisor.resumed[slot] = PPI_NO_POSITION;
     ppi_limit_init(&supervisor.limit, heritage->workers);
     announce_life(&supervisor);
     if (ppi_segment_confine_supervisor(&supervisor.queue.segment) != 0)

@@ -13,7 +13,8 @@
 void ppi_worker_init(struct ppi_worker *worker, struct ppi_queue *queue, unsigned seat,
                      uint32_t incarnation, uint64_t max_items)
 {
-    memset(worker, 0, sizeof *worker); /* a task may make a pool, whose workers inherit this */
+    if (worker->seat.queue) /* a task has made a pool, whose workers inherit this */
+        memset(worker, 0, sizeof *worker);
     ppi_seat_init(&worker->seat, queue, seat, incarnation);
     ppi_claimer_init(&worker->claimer, queue, seat);
     worker->pid = getpid();
@@ -57,17 +58,29 @@ static _Noreturn void fail(struct ppi_worker *worker, int code, const char *mess
     _exit(1);
 }
 
+/* snprintf() would be the most that a worker does before it is ready: it touches many pages. */
+static void append_number(char *text, unsigned number)
+{
+    char *end = text + strlen(text);
+
+    for (unsigned rest = number; rest >= 10; rest /= 10)
+        end++;
+    do
+        *end-- = (char)('0' + number % 10);
+    while ((number /= 10) > 0);
+}
+
 /* What a worker must not share with its supervisor. */
 static void become_worker(const struct ppi_heritage *heritage, unsigned seat,
                           pid_t supervisor)
 {
-    char name[16]; /* the kernel takes no more */
+    char name[] = "pp-worker-\0\0\0\0\0"; /* the kernel takes no more */
     sigset_t none;
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != supervisor) /* it died before this took effect */
         _exit(1);
-    snprintf(name, sizeof name, "pp-worker-%u", seat);
+    append_number(name, seat);
     prctl(PR_SET_NAME, name);
     close(heritage->client);
     close(heritage->poke); /* others keep the readers: we only write */

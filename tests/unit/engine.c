@@ -296,8 +296,6 @@ static void make_supervisor(pp_pool *pool)
     supervisor.heritage = &pool->heritage;
     supervisor.queue = pool->heritage.queue;
     supervisor.wanted = pool->heritage.workers;
-    for (unsigned slot = 0; slot < PPI_WINDOW; slot++)
-        supervisor.resumed[slot] = PPI_NO_POSITION;
     supervisor.look_at_ns = PPI_NEVER;
     atomic_store(&supervisor.queue.control->looks_at, PPI_NEVER);
     atomic_store(&supervisor.queue.control->state, PPI_POOL_RUNNING);
