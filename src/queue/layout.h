@@ -109,6 +109,9 @@ enum ppi_command {
  *            publish                               below it is published
  *   command  client           supervisor, worker   release / acquire; then a   pool ends
  *                                                  poke or the bell
+ *   awaited  client           worker, once it is   stored, fence, then looks   pool ends
+ *                             ready                at the seat's state; the
+ *                                                  worker the other way round
  *   audits   client's audit   worker's claim,      release / acquire: the      pool ends
  *                             sleep                words are mended before
  *   cancels  client's cancel  worker before and    seq_cst, then a poke; the   pool ends
@@ -123,6 +126,7 @@ struct ppi_queue_shm {
     uint32_t seats;
     _Alignas(PPI_LINE) _Atomic uint64_t tail;
     _Alignas(PPI_LINE) _Atomic uint32_t command;
+    _Atomic uint32_t awaited; /* the seat whose worker shall wake the client when it is ready */
     _Atomic uint64_t audits;
     struct ppi_ack_shm acks[PPI_MAX_SEATS];
     struct ppi_slot_shm slots[PPI_WINDOW];

@@ -73,8 +73,8 @@ static void announce_life(struct ppi_supervisor *supervisor)
     head.list.next = node;
     head.futex_offset = (long)((char *)&control->life - (char *)node);
     syscall(SYS_set_robust_list, &head, sizeof head);
+    /* Nobody is woken: who sleeps on its former value sleeps on until it is marked. */
     atomic_store_explicit(&control->life, self | FUTEX_WAITERS, memory_order_release);
-    supervisor->queue.futex->wake(&control->life, 1); /* partner: await_birth() */
 }
 
 static void become_supervisor(void)
@@ -313,7 +313,9 @@ _Noreturn void ppi_supervisor_run(const struct ppi_heritage *heritage)
         give_up(&supervisor, 0, -ENOMEM, "cannot protect the shared memory");
     ppi_look_at_tasks(&supervisor); /* says that nothing is waited for */
     fill_up(&supervisor);
-    set_state(&supervisor, PPI_POOL_RUNNING);
+    /* Nobody is woken: the client waits for the workers. */
+    atomic_store_explicit(&supervisor.queue.control->state, PPI_POOL_RUNNING,
+                          memory_order_release);
     for (;;) {
         sleep_until_news(&supervisor);
         ppi_ring_owed_event(&supervisor.queue);

@@ -106,6 +106,17 @@ static void initialize(struct ppi_worker *worker, const struct ppi_heritage *her
     }
 }
 
+/* Partner: has_started() in the client, which waits for one worker after the other. */
+static void become_ready(const struct ppi_worker *worker)
+{
+    struct ppi_queue *queue = worker->seat.queue;
+
+    atomic_store_explicit(&worker->seat.shm->state, PPI_SEAT_READY, memory_order_release);
+    atomic_thread_fence(memory_order_seq_cst);
+    if (atomic_load_explicit(&queue->shm->awaited, memory_order_relaxed) == worker->seat.index)
+        ppi_wake_client(queue);
+}
+
 _Noreturn void ppi_worker_run(const struct ppi_heritage *heritage, unsigned seat,
                               uint32_t incarnation, pid_t supervisor)
 {
@@ -122,8 +133,7 @@ _Noreturn void ppi_worker_run(const struct ppi_heritage *heritage, unsigned seat
     ppi_worker_init(&worker, &queue, seat, incarnation, heritage->max_items);
     initialize(&worker, heritage);
     sigprocmask(SIG_SETMASK, NULL, &worker.mask);
-    atomic_store_explicit(&worker.seat.shm->state, PPI_SEAT_READY, memory_order_release);
-    ppi_wake_client(&queue);
+    become_ready(&worker);
     ppi_worker_loop(&worker);
     fflush(stdout);
     atomic_store_explicit(&worker.seat.shm->state, PPI_SEAT_RETIRED, memory_order_release);
