@@ -120,6 +120,7 @@ struct pp_pool {
     bool audit_again; /* some claim word could not be judged yet */
     bool lost; /* no worker is left: broken, or the supervisor died, or all has ended */
     pp_kind loss; /* how what was open ended then */
+    bool leaving; /* a thread is about to shut the pool down: it reaps the supervisor, too */
     bool gone; /* the processes, the segment and the descriptor are */
 
     /* Tasks in shared memory. */

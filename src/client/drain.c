@@ -291,7 +291,8 @@ static void bury(pp_pool *pool, const struct ppi_record_shm *record)
         ppi_audit(pool, record->seat);
     atomic_store_explicit(&pool->queue->shm->acks[record->seat].released, incarnation,
                           memory_order_release); /* partner: free_seat() in the supervisor */
-    ppi_poke(pool);
+    if (atomic_load_explicit(&pool->queue->shm->command, memory_order_relaxed) < PPI_FINISH)
+        ppi_poke(pool); /* it may have waited for a seat */
 }
 
 static bool take_control(pp_pool *pool)

@@ -74,7 +74,8 @@ void ppi_notice_loss(pp_pool *pool)
         return;
     pool->lost = true;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancelable); /* we hold the lock */
-    ppi_reap_quiet(pool->supervisor);
+    if (!pool->leaving || state_of(pool) < PPI_POOL_BROKEN)
+        ppi_reap_quiet(pool->supervisor); /* otherwise there is work to do while it ends */
     ppi_loop_forget_supervisor(pool);
     if (state_of(pool) < PPI_POOL_BROKEN)
         await_orphans(pool);
@@ -97,6 +98,8 @@ void ppi_notice_loss(pp_pool *pool)
 
 void ppi_shut_down(pp_pool *pool)
 {
+    int cancelable;
+
     if (pool->gone)
         return;
     while (pool->led || pool->dozing) { /* somebody sleeps on what we are about to unmap */
@@ -109,12 +112,15 @@ void ppi_shut_down(pp_pool *pool)
     if (pool->gone)
         return;
     pool->gone = true;
-    close(pool->supervisor);
     ppi_waker_close(&pool->queue->poke);
-    if (pool->watched)
-        ppi_waker_clear(&pool->queue->event); /* there is nothing more to come */
     ppi_buddy_destroy(&pool->arena);
     ppi_queue_leave(pool->queue); /* shared memory stays until the pool is freed */
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancelable); /* we hold the lock */
+    ppi_reap_quiet(pool->supervisor); /* it has been ending meanwhile */
+    close(pool->supervisor);
+    if (pool->watched)
+        ppi_waker_clear(&pool->queue->event); /* there is nothing more to come */
+    pthread_setcancelstate(cancelable, NULL);
 }
 
 /* ---- The interface ---- */
@@ -132,13 +138,27 @@ static bool all_done(void *what)
            (pool->undrawn == 0 || pool->lost);
 }
 
+/* Whether a worker lives: one that the supervisor has not found dead. */
+static bool worker_lives(const pp_pool *pool)
+{
+    const struct ppi_control_seat_shm *seats = pool->queue->control->seats;
+
+    for (unsigned seat = 0; seat < pool->queue->seats; seat++)
+        if (atomic_load_explicit(&seats[seat].state, memory_order_relaxed) == PPI_LIVE)
+            return true;
+    return false;
+}
+
 static void command(pp_pool *pool, enum ppi_command command)
 {
     if (pool->lost)
         return;
     atomic_store_explicit(&pool->queue->shm->command, command, memory_order_release);
-    ppi_poke(pool);
-    ppi_wake_all(pool->queue); /* idle workers look at it, too */
+    atomic_thread_fence(memory_order_seq_cst); /* partner: obey() in the supervisor */
+    if (command == PPI_FINISH)
+        ppi_wake_to_end(pool->queue, 1);
+    if (command != PPI_FINISH || !worker_lives(pool)) /* the first that ends wakes it, too */
+        ppi_poke(pool);
 }
 
 PPI_PUBLIC int pp_close(pp_pool *pool)
@@ -195,8 +215,10 @@ PPI_PUBLIC int pp_join_with(pp_pool *pool, double timeout)
         error = ppi_wait_until(pool, all_done, pool, deadline);
     }
     if (!error) {
+        pool->leaving = true;
         command(pool, PPI_FINISH);
         error = ppi_wait_until(pool, is_lost, pool, deadline);
+        pool->leaving = error == 0;
     }
     if (!error)
         ppi_shut_down(pool);
@@ -231,6 +253,7 @@ PPI_PUBLIC int pp_pool_free(pp_pool *pool)
         return -EDEADLK;
     }
     drop_callbacks(pool);
+    pool->leaving = true;
     if (!pool->lost)
         terminate_locked(pool);
     pthread_mutex_unlock(&pool->lock);

@@ -135,6 +135,12 @@ void ppi_wake_all(struct ppi_queue *queue)
         queue->futex->signal(&queue->event);
 }
 
+void ppi_wake_to_end(struct ppi_queue *queue, int count)
+{
+    atomic_fetch_add(&queue->claims->bell, 1);
+    queue->futex->wake(&queue->claims->bell, count);
+}
+
 void ppi_forget_sleeper(struct ppi_queue *queue, unsigned seat)
 {
     atomic_fetch_and(sleepers_of(queue, seat), ~(UINT64_C(1) << seat % 64));

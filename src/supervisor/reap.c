@@ -270,7 +270,10 @@ bool ppi_reap_worker(struct ppi_supervisor *supervisor, unsigned seat, int statu
     atomic_store_explicit(&supervisor->queue.control->seats[seat].state, PPI_DEAD,
                           memory_order_release);
     ppi_forget_sleeper(&supervisor->queue, seat);
-    ppi_wake_all(&supervisor->queue);
+    if (supervisor->ending)
+        ppi_wake_to_end(&supervisor->queue, 2); /* it may have died before it did */
+    else if (!supervisor->killing)
+        ppi_wake_all(&supervisor->queue); /* when all end nothing is left to be missed */
     return cost;
 }
 

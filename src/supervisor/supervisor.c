@@ -98,16 +98,13 @@ static void become_supervisor(void)
 /* Ends every descendant, adopted ones too, and waits until they are gone. */
 static void end_descendants(struct ppi_supervisor *supervisor)
 {
-    const struct timespec pause = { .tv_nsec = 200000 };
+    const struct timespec pause = { .tv_nsec = 200000 }; /* unless SIGCHLD comes before */
+    sigset_t none;
     siginfo_t info;
 
     supervisor->killing = true;
+    sigemptyset(&none);
     for (;;) {
-        for (unsigned seat = 0; seat < supervisor->queue.seats; seat++)
-            if (supervisor->places[seat].pid)
-                kill(supervisor->places[seat].pid, SIGKILL);
-        ppi_kill_children();
-        /* Not waiting for any one of them: another may be adopted meanwhile. */
         errno = 0;
         while (info.si_pid = 0, waitid(P_ALL, 0, &info, WEXITED | WNOHANG) == 0 && info.si_pid) {
             int seat = ppi_find_seat(supervisor, info.si_pid);
@@ -117,7 +114,12 @@ static void end_descendants(struct ppi_supervisor *supervisor)
         }
         if (errno == ECHILD)
             return;
-        nanosleep(&pause, NULL);
+        for (unsigned seat = 0; seat < supervisor->queue.seats; seat++)
+            if (supervisor->places[seat].pid)
+                kill(supervisor->places[seat].pid, SIGKILL);
+        ppi_kill_children();
+        /* Not waiting for any one of them: another may be adopted meanwhile. */
+        ppoll(NULL, 0, &pause, &none);
     }
 }
 
@@ -282,11 +284,11 @@ static void sleep_until_news(struct ppi_supervisor *supervisor)
 
 static void obey(struct ppi_supervisor *supervisor)
 {
+    atomic_thread_fence(memory_order_seq_cst); /* partner: command() in the client */
     switch (command_of(supervisor)) {
     case PPI_TERMINATE:
         end(supervisor, PPI_POOL_STOPPED);
     case PPI_FINISH:
-        supervisor->ending = true;
         if (supervisor->alive == 0)
             end(supervisor, PPI_POOL_STOPPED);
         break;
@@ -318,6 +320,7 @@ _Noreturn void ppi_supervisor_run(const struct ppi_heritage *heritage)
                           memory_order_release);
     for (;;) {
         sleep_until_news(&supervisor);
+        supervisor.ending = command_of(&supervisor) == PPI_FINISH;
         ppi_ring_owed_event(&supervisor.queue);
         reap_all(&supervisor);
         kill_condemned(&supervisor);

@@ -39,6 +39,7 @@ void ppi_worker_loop(struct ppi_worker *worker)
             ppi_pass_on(&worker->claimer);
             ppi_run_task(worker, &start);
         } else if (atomic_load_explicit(command, memory_order_acquire) >= PPI_FINISH) {
+            ppi_wake_to_end(worker->seat.queue, 2);
             return;
         } else {
             ppi_answer_stop(worker);

@@ -269,14 +269,16 @@ static void sleep_until_news(void *what)
 
 static void be_supervisor(void *what)
 {
+    _Atomic uint32_t *order = &supervisor.queue.shm->command;
     uint32_t command;
 
     do {
+        supervisor.ending = atomic_load_explicit(order, memory_order_acquire) == PPI_FINISH;
         kill_condemned();
         reap_all();
         ppi_look_at_tasks(&supervisor);
-        command = atomic_load_explicit(&supervisor.queue.shm->command, memory_order_acquire);
-        supervisor.ending |= command == PPI_FINISH;
+        atomic_thread_fence(memory_order_seq_cst); /* partner: command() in the client */
+        command = atomic_load_explicit(order, memory_order_acquire);
         if (command == PPI_TERMINATE)
             kill_all();
         if (command >= PPI_FINISH && supervisor.alive == 0)
@@ -371,6 +373,8 @@ int __wrap_kill(pid_t pid, int signal)
 
 void __wrap_ppi_queue_leave(struct ppi_queue *queue)
 {
+    if (!has_ended(NULL)) /* here all processes share one mapping */
+        steps_await(has_ended, NULL);
     steps_enter_kernel();
     __real_ppi_queue_leave(queue);
 }
