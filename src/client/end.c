@@ -43,26 +43,34 @@ static void end_open(pp_pool *pool, const pp_error *error)
     }
 }
 
+static void await_orphan(pid_t pid, uint64_t deadline)
+{
+    const struct timespec pause = { .tv_nsec = 1000000 };
+    int orphan = ppi_pidfd_open(pid);
+
+    if (orphan < 0)
+        return;
+    while (!ppi_pidfd_dead(orphan) && ppi_now_ns() < deadline)
+        nanosleep(&pause, NULL);
+    close(orphan);
+    waitpid(pid, NULL, WNOHANG);
+}
+
 /*
  * The supervisor has died and cannot wait for its workers any more: the kernel ends
  * them now.  They become our children if we are a subreaper.
  */
 static void await_orphans(const pp_pool *pool)
 {
-    const struct timespec pause = { .tv_nsec = 1000000 };
+    const struct ppi_control_shm *control = pool->queue->control;
     uint64_t deadline = ppi_now_ns() + PPI_SECOND;
+    pid_t spare = atomic_load(&control->spare);
 
-    for (unsigned seat = 0; seat < pool->queue->seats; seat++) {
-        const struct ppi_control_seat_shm *shown = &pool->queue->control->seats[seat];
-        int worker = atomic_load(&shown->state) == PPI_LIVE ? ppi_pidfd_open(shown->pid) : -1;
-
-        if (worker < 0)
-            continue;
-        while (!ppi_pidfd_dead(worker) && ppi_now_ns() < deadline)
-            nanosleep(&pause, NULL);
-        close(worker);
-        waitpid(shown->pid, NULL, WNOHANG);
-    }
+    for (unsigned seat = 0; seat < pool->queue->seats; seat++)
+        if (atomic_load(&control->seats[seat].state) == PPI_LIVE)
+            await_orphan(control->seats[seat].pid, deadline);
+    if (spare)
+        await_orphan(spare, deadline);
 }
 
 void ppi_notice_loss(pp_pool *pool)
@@ -138,15 +146,20 @@ static bool all_done(void *what)
            (pool->undrawn == 0 || pool->lost);
 }
 
-/* Whether a worker lives: one that the supervisor has not found dead. */
-static bool worker_lives(const pp_pool *pool)
+/*
+ * Whether the supervisor, told to end, has to be told: unless a worker lives that it has not
+ * found dead, whose end tells it, and it need not end a spare meanwhile.
+ */
+static bool needs_poke(const pp_pool *pool)
 {
     const struct ppi_control_seat_shm *seats = pool->queue->control->seats;
 
+    if (atomic_load_explicit(&pool->queue->control->spare, memory_order_relaxed))
+        return true;
     for (unsigned seat = 0; seat < pool->queue->seats; seat++)
         if (atomic_load_explicit(&seats[seat].state, memory_order_relaxed) == PPI_LIVE)
-            return true;
-    return false;
+            return false;
+    return true;
 }
 
 static void command(pp_pool *pool, enum ppi_command command)
@@ -157,7 +170,7 @@ static void command(pp_pool *pool, enum ppi_command command)
     atomic_thread_fence(memory_order_seq_cst); /* partner: obey() in the supervisor */
     if (command == PPI_FINISH)
         ppi_wake_to_end(pool->queue, 1);
-    if (command != PPI_FINISH || !worker_lives(pool)) /* the first that ends wakes it, too */
+    if (command != PPI_FINISH || needs_poke(pool))
         ppi_poke(pool);
 }
 

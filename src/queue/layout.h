@@ -327,6 +327,9 @@ struct ppi_control_seat_shm {
  *                                        the flag, or is seen to go on;
  *                                        TERM after the signal was sent
  *   seats[w]     client, worker w        incarnation before state         pool ends
+ *   spare        client when it ends     release / acquire                pool ends
+ *   call         the spare, futex        release / acquire: called_to_seat  pool ends
+ *                                        and called_incarnation are set before
  *   failure…     client                  before state                     -
  */
 struct ppi_control_shm {
@@ -339,6 +342,9 @@ struct ppi_control_shm {
     _Alignas(PPI_LINE) _Atomic uint64_t tail;
     _Alignas(PPI_LINE) _Atomic uint64_t requeues;
     _Alignas(PPI_LINE) _Atomic uint64_t looks_at; /* when it looks at time limits next */
+    _Atomic int32_t spare; /* pid of a process that waits for a seat, or 0 */
+    _Atomic uint32_t call; /* the number of the spare that was given a seat last: this one */
+    uint32_t called_to_seat, called_incarnation;
     struct ppi_control_seat_shm seats[PPI_MAX_SEATS];
     _Atomic uint64_t resume[PPI_WINDOW];
     _Atomic uint32_t attempt[PPI_WINDOW]; /* of the item at resume; from 1 on */

@@ -111,12 +111,16 @@ static void end_descendants(struct ppi_supervisor *supervisor)
 
             if (seat >= 0)
                 ppi_reap_worker(supervisor, (unsigned)seat, SIGKILL);
+            else if (info.si_pid == supervisor->spare)
+                ppi_reap_spare(supervisor);
         }
         if (errno == ECHILD)
             return;
         for (unsigned seat = 0; seat < supervisor->queue.seats; seat++)
             if (supervisor->places[seat].pid)
                 kill(supervisor->places[seat].pid, SIGKILL);
+        if (supervisor->spare)
+            kill(supervisor->spare, SIGKILL);
         ppi_kill_children();
         /* Not waiting for any one of them: another may be adopted meanwhile. */
         ppoll(NULL, 0, &pause, &none);
@@ -197,8 +201,10 @@ static void reap_all(struct ppi_supervisor *supervisor)
             ppi_wake_all(&supervisor->queue); /* it may have stopped with a wake-up in hand */
             continue;
         }
+        if (info.si_pid == supervisor->spare)
+            ppi_reap_spare(supervisor);
         if (seat < 0)
-            continue; /* a task's child, adopted */
+            continue; /* that, or a task's child, adopted */
         if (ppi_reap_worker(supervisor, (unsigned)seat, wait_status(&info)))
             ppi_limit_relax(&supervisor->limit);
         else if (!supervisor->ending)
@@ -262,14 +268,20 @@ static void fill_up(struct ppi_supervisor *supervisor)
 
 /* ---- The loop ---- */
 
+static uint64_t earliest(uint64_t a_ns, uint64_t b_ns)
+{
+    return a_ns < b_ns ? a_ns : b_ns;
+}
+
 static void sleep_until_news(struct ppi_supervisor *supervisor)
 {
     struct pollfd fds[] = {
         { .fd = supervisor->heritage->client, .events = POLLIN },
         { .fd = supervisor->heritage->poke, .events = POLLIN },
     };
-    uint64_t retry = supervisor->retry_at_ns, look = supervisor->look_at_ns;
-    uint64_t now = ppi_now_ns(), until = retry < look ? retry : look;
+    uint64_t until = earliest(earliest(supervisor->retry_at_ns, supervisor->look_at_ns),
+                              supervisor->spare_at_ns);
+    uint64_t now = ppi_now_ns();
     struct timespec left = ppi_timespec(until > now ? until - now : 0);
     sigset_t none;
 
@@ -291,6 +303,8 @@ static void obey(struct ppi_supervisor *supervisor)
     case PPI_FINISH:
         if (supervisor->alive == 0)
             end(supervisor, PPI_POOL_STOPPED);
+        if (supervisor->spare)
+            kill(supervisor->spare, SIGKILL); /* its end may take as long as a worker's */
         break;
     default:
         break;
@@ -307,9 +321,10 @@ _Noreturn void ppi_supervisor_run(const struct ppi_heritage *heritage)
     supervisor.heritage = heritage;
     supervisor.queue = heritage->queue;
     supervisor.wanted = heritage->workers;
-    supervisor.retry_at_ns = supervisor.look_at_ns = PPI_NEVER;
+    supervisor.retry_at_ns = supervisor.look_at_ns = supervisor.spare_at_ns = PPI_NEVER;
     supervisor.backoff_ns = FIRST_BACKOFF_NS;
     ppi_limit_init(&supervisor.limit, heritage->workers);
+    ppi_limit_init(&supervisor.spare_limit, heritage->workers);
     announce_life(&supervisor);
     if (ppi_segment_confine_supervisor(&supervisor.queue.segment) != 0)
         give_up(&supervisor, 0, -ENOMEM, "cannot protect the shared memory");
@@ -319,6 +334,7 @@ _Noreturn void ppi_supervisor_run(const struct ppi_heritage *heritage)
     atomic_store_explicit(&supervisor.queue.control->state, PPI_POOL_RUNNING,
                           memory_order_release);
     for (;;) {
+        ppi_keep_spare(&supervisor);
         sleep_until_news(&supervisor);
         supervisor.ending = command_of(&supervisor) == PPI_FINISH;
         ppi_ring_owed_event(&supervisor.queue);

@@ -42,12 +42,24 @@ struct ppi_supervisor {
     uint64_t backoff_ns;
     uint64_t none_since_ns; /* since when there is no worker, for want of a fork */
     uint64_t look_at_ns;    /* when a time limit or a grace period ends next; or PPI_NEVER */
+    uint64_t fork_ns;       /* what forking a worker took at least, of the CPU; 0: unknown */
+    pid_t spare;            /* a process that waits for a seat, or 0 */
+    uint32_t spares;        /* until now */
+    uint64_t spare_at_ns;   /* when the next is to be forked; PPI_NEVER: there is no need */
+    struct ppi_limit spare_limit;
+    bool spareless; /* too many of them have died */
 };
 
 /* ---- spawn.c: from nothing to a worker ---- */
 
 /* Starts a worker; 0, -EBUSY while every seat waits for the client, or -errno of fork(). */
 int ppi_spawn_worker(struct ppi_supervisor *supervisor);
+
+/* Forks a process that can take the next free seat at once, if forking then would be slow. */
+void ppi_keep_spare(struct ppi_supervisor *supervisor);
+
+/* The spare is dead. */
+void ppi_reap_spare(struct ppi_supervisor *supervisor);
 
 /* ---- reap.c: from a death to its consequences ---- */
 

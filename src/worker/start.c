@@ -7,6 +7,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "queue/wake.h"
 #include "worker/worker.h"
 
@@ -72,17 +73,13 @@ static void append_number(char *text, unsigned number)
 }
 
 /* What a worker must not share with its supervisor. */
-static void become_worker(const struct ppi_heritage *heritage, unsigned seat,
-                          pid_t supervisor)
+static void leave_supervisor(const struct ppi_heritage *heritage, pid_t supervisor)
 {
-    char name[] = "pp-worker-\0\0\0\0\0"; /* the kernel takes no more */
     sigset_t none;
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != supervisor) /* it died before this took effect */
         _exit(1);
-    append_number(name, seat);
-    prctl(PR_SET_NAME, name);
     close(heritage->client);
     close(heritage->poke); /* others keep the readers: we only write */
     if (heritage->queue.event.reader >= 0)
@@ -118,16 +115,19 @@ static void become_ready(const struct ppi_worker *worker)
         ppi_wake_client(queue);
 }
 
-_Noreturn void ppi_worker_run(const struct ppi_heritage *heritage, unsigned seat,
-                              uint32_t incarnation, pid_t supervisor)
+/* The life of a worker that has a seat. */
+static _Noreturn void live(const struct ppi_heritage *heritage, unsigned seat,
+                           uint32_t incarnation, pid_t supervisor)
 {
     static struct ppi_worker worker; /* this process has no other */
     static struct ppi_queue queue;
+    char name[] = "pp-worker-\0\0\0\0\0"; /* the kernel takes no more */
     int error;
 
     queue = heritage->queue;
     queue.supervisor = supervisor;
-    become_worker(heritage, seat, supervisor);
+    append_number(name, seat);
+    prctl(PR_SET_NAME, name);
     error = ppi_segment_confine_worker(&queue.segment, seat);
     if (error)
         _exit(1);
@@ -139,4 +139,26 @@ _Noreturn void ppi_worker_run(const struct ppi_heritage *heritage, unsigned seat
     fflush(stdout);
     atomic_store_explicit(&worker.seat.shm->state, PPI_SEAT_RETIRED, memory_order_release);
     _exit(0);
+}
+
+_Noreturn void ppi_worker_run(const struct ppi_heritage *heritage, unsigned seat,
+                              uint32_t incarnation, pid_t supervisor)
+{
+    leave_supervisor(heritage, supervisor);
+    live(heritage, seat, incarnation, supervisor);
+}
+
+_Noreturn void ppi_spare_run(const struct ppi_heritage *heritage, uint32_t number,
+                             pid_t supervisor)
+{
+    const struct ppi_control_shm *control = heritage->queue.control;
+    uint32_t call;
+
+    leave_supervisor(heritage, supervisor);
+    prctl(PR_SET_NAME, "pp-spare");
+    /* Partner: call_spare() in the supervisor.  Until then it may write what that may, but
+       nothing of the user's runs. */
+    while ((call = atomic_load_explicit(&control->call, memory_order_acquire)) != number)
+        heritage->queue.futex->wait(&control->call, call, PPI_NEVER);
+    live(heritage, control->called_to_seat, control->called_incarnation, supervisor);
 }
