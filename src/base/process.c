@@ -100,6 +100,28 @@ int ppi_kill_children(void)
     }
 }
 
+#define EXITING 0x4 /* PF_EXITING of the kernel */
+
+bool ppi_is_exiting(pid_t pid, int *status)
+{
+    enum { STATE = 3, PARENT, FLAGS = 9, THREADS = 20, EXIT_CODE = 52, FIELDS };
+    char path[32], text[1024], *field;
+    long values[FIELDS] = { 0 };
+
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    if (read_text(path, text, sizeof text) <= 0 || !(field = strrchr(text, ')')))
+        return false;
+    field += strcspn(field, " "); /* the name, which may be anything, ends before */
+    for (int i = STATE; i < FIELDS && *field; i++) {
+        values[i] = strtol(field + 1, NULL, 10);
+        field += 1 + strcspn(field + 1, " ");
+    }
+    *status = WIFSIGNALED((int)values[EXIT_CODE]) ? WTERMSIG((int)values[EXIT_CODE])
+                                                  : (int)values[EXIT_CODE] & 0xff00;
+    return values[PARENT] == getpid() && (values[FLAGS] & EXITING) && values[THREADS] == 1 &&
+           *status != 0;
+}
+
 /* The value of a line of /proc/meminfo, in bytes; 0 when there is none. */
 static size_t meminfo(const char *text, const char *name)
 {

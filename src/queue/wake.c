@@ -161,10 +161,17 @@ static int sleep_on(struct ppi_queue *queue, const _Atomic uint32_t *bell, uint3
                     uint64_t deadline_ns)
 {
     uint32_t life = atomic_load_explicit(&queue->control->life, memory_order_acquire);
+    int error;
 
     if (life & FUTEX_OWNER_DIED)
         return -EAGAIN;
-    return queue->futex->wait_either(bell, value, &queue->control->life, life, deadline_ns);
+    error = queue->futex->wait_either(bell, value, &queue->control->life, life,
+                                      &queue->control->dying, deadline_ns);
+    if (error != PPI_HINTED)
+        return error;
+    atomic_fetch_add(&queue->shm->hints, 1);
+    queue->futex->signal(&queue->poke); /* the supervisor looks who it is */
+    return 0;
 }
 
 uint32_t ppi_client_announce(struct ppi_queue *queue)

@@ -2,12 +2,7 @@
 #include <errno.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "supervisor/supervisor.h"
-
-/* From here on a spare is kept.  A fork takes 0.1 to 0.3 ms, and 10 ms more for each GB that
-   the program had touched when the pool was made. */
-#define SLOW_FORK_NS (2 * PPI_MS)
 
 /* The next spare is forked later, for as long as that takes it keeps a CPU from the last. */
 #define PAUSE_NS (20 * PPI_MS)
@@ -23,7 +18,7 @@ static int free_seat(struct ppi_supervisor *supervisor)
         if (place->used && place->pid == 0 &&
             atomic_load_explicit(&ack->released, memory_order_acquire) == place->incarnation)
             place->used = false;
-        if (!place->used)
+        if (!place->used && !place->dying)
             return (int)seat;
     }
     return -1;
@@ -75,7 +70,7 @@ void ppi_keep_spare(struct ppi_supervisor *supervisor)
         return;
     supervisor->spare_at_ns = PPI_NEVER;
     if (supervisor->spare || supervisor->spareless || supervisor->ending ||
-        supervisor->fork_ns < SLOW_FORK_NS)
+        supervisor->fork_ns < PPI_SLOW_FORK_NS)
         return;
     supervisor->spares++;
     pid = fork();

@@ -95,6 +95,16 @@ static void become_supervisor(void)
 
 /* ---- Ending ---- */
 
+/* waitid() says that somebody is dead who is not on a seat. */
+static void forget(struct ppi_supervisor *supervisor, pid_t pid)
+{
+    if (pid == supervisor->spare)
+        ppi_reap_spare(supervisor);
+    for (unsigned seat = 0; seat < supervisor->queue.seats; seat++)
+        if (supervisor->places[seat].dying == pid)
+            supervisor->places[seat].dying = 0;
+}
+
 /* Ends every descendant, adopted ones too, and waits until they are gone. */
 static void end_descendants(struct ppi_supervisor *supervisor)
 {
@@ -111,8 +121,8 @@ static void end_descendants(struct ppi_supervisor *supervisor)
 
             if (seat >= 0)
                 ppi_reap_worker(supervisor, (unsigned)seat, SIGKILL);
-            else if (info.si_pid == supervisor->spare)
-                ppi_reap_spare(supervisor);
+            else
+                forget(supervisor, info.si_pid);
         }
         if (errno == ECHILD)
             return;
@@ -189,6 +199,44 @@ static void count_death(struct ppi_supervisor *supervisor, unsigned seat, int st
     give_up(supervisor, status, 0, why);
 }
 
+/* A worker runs no more, and this is how it ended. */
+static void reap(struct ppi_supervisor *supervisor, unsigned seat, int status)
+{
+    if (ppi_reap_worker(supervisor, seat, status))
+        ppi_limit_relax(&supervisor->limit);
+    else if (!supervisor->ending)
+        count_death(supervisor, seat, status);
+}
+
+/* Looking at a process costs some 10 us: looking at all workers must not take longer than to
+   wait until waitid() says who it was. */
+#define MOST_LOOKED_AT 16
+
+/*
+ * Whoever sleeps in the client is woken when a worker begins to die, and says so.  That is
+ * a little before waitid() does, or much if it has the memory of a large program.  The seat
+ * is not used again before waitid() has said so, too.
+ */
+static void reap_dying(struct ppi_supervisor *supervisor)
+{
+    uint32_t hints = atomic_load_explicit(&supervisor->queue.shm->hints, memory_order_acquire);
+
+    if (hints == supervisor->hints || supervisor->ending ||
+        (supervisor->alive > MOST_LOOKED_AT && supervisor->fork_ns < PPI_SLOW_FORK_NS))
+        return;
+    supervisor->hints = hints;
+    for (unsigned seat = 0; seat < supervisor->queue.seats; seat++) {
+        struct ppi_place *place = &supervisor->places[seat];
+        pid_t pid = place->pid;
+        int status;
+
+        if (!pid || !ppi_is_exiting(pid, &status))
+            continue;
+        reap(supervisor, seat, status);
+        place->dying = pid;
+    }
+}
+
 static void reap_all(struct ppi_supervisor *supervisor)
 {
     siginfo_t info;
@@ -201,14 +249,10 @@ static void reap_all(struct ppi_supervisor *supervisor)
             ppi_wake_all(&supervisor->queue); /* it may have stopped with a wake-up in hand */
             continue;
         }
-        if (info.si_pid == supervisor->spare)
-            ppi_reap_spare(supervisor);
-        if (seat < 0)
-            continue; /* that, or a task's child, adopted */
-        if (ppi_reap_worker(supervisor, (unsigned)seat, wait_status(&info)))
-            ppi_limit_relax(&supervisor->limit);
-        else if (!supervisor->ending)
-            count_death(supervisor, (unsigned)seat, wait_status(&info));
+        if (seat >= 0)
+            reap(supervisor, (unsigned)seat, wait_status(&info));
+        else
+            forget(supervisor, info.si_pid); /* or a task's child, adopted */
     }
 }
 
@@ -339,6 +383,7 @@ _Noreturn void ppi_supervisor_run(const struct ppi_heritage *heritage)
         supervisor.ending = command_of(&supervisor) == PPI_FINISH;
         ppi_ring_owed_event(&supervisor.queue);
         reap_all(&supervisor);
+        reap_dying(&supervisor);
         kill_condemned(&supervisor);
         ppi_look_at_tasks(&supervisor);
         obey(&supervisor);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* A worker's life: start, initializer, tasks, end. */
 #include <errno.h>
+#include <linux/futex.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -115,6 +117,20 @@ static void become_ready(const struct ppi_worker *worker)
         ppi_wake_client(queue);
 }
 
+/*
+ * Has the kernel wake who sleeps on the word dying when this process, however it ends,
+ * begins to: as if it was unlocking a robust mutex.  A task that does that undoes it.
+ */
+static void announce_death(const struct ppi_queue *queue)
+{
+    struct robust_list_head *head;
+    size_t size;
+
+    if (syscall(SYS_get_robust_list, 0, &head, &size) == 0 && head)
+        head->list_op_pending =
+            (void *)((char *)&queue->control->dying - head->futex_offset);
+}
+
 /* The life of a worker that has a seat. */
 static _Noreturn void live(const struct ppi_heritage *heritage, unsigned seat,
                            uint32_t incarnation, pid_t supervisor)
@@ -132,6 +148,7 @@ static _Noreturn void live(const struct ppi_heritage *heritage, unsigned seat,
     if (error)
         _exit(1);
     ppi_worker_init(&worker, &queue, seat, incarnation, heritage->max_items);
+    announce_death(&queue);
     initialize(&worker, heritage);
     sigprocmask(SIG_SETMASK, NULL, &worker.mask);
     become_ready(&worker);

@@ -235,6 +235,35 @@ TEST(may_be_killed_as_it_takes_a_seat)
     munmap(memory, LARGE);
 }
 
+static void crash_later(void)
+{
+    sleep_for(20000); /* who waits is asleep by then */
+    raise(SIGKILL);
+}
+PP_TASK(void, crash_later);
+
+/* The error is there while the kernel still frees the page tables of the dead. */
+TEST(a_death_is_seen_early)
+{
+    void *memory = make_large();
+    pp_pool *pool = pool_of(1);
+    bool early = false;
+
+    for (int i = 0; i < 20 && !early; i++) { /* it is only a hint, which may be lost */
+        pid_t pid = worker_of(pool);
+        pp_result *result = pp_apply_async(pool, PP_CALL(crash_later));
+
+        CHECK(result != NULL);
+        CHECK_EQ(pp_get(result, NULL), PP_ECRASHED);
+        early = is_alive(pid);
+        CHECK_EQ(pp_error_of(result)->signal, SIGKILL);
+        pp_result_free(result);
+    }
+    CHECK(early);
+    finish(pool);
+    munmap(memory, LARGE);
+}
+
 TEST(ends_with_a_pool_that_is_terminated)
 {
     void *memory;

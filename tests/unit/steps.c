@@ -332,8 +332,9 @@ static uint32_t value_of(const _Atomic uint32_t *word)
 
 static int wait_either(const _Atomic uint32_t *word, uint32_t value,
                        const _Atomic uint32_t *other, uint32_t other_value,
-                       uint64_t deadline_ns)
+                       const _Atomic uint32_t *hint, uint64_t deadline_ns)
 {
+    (void)hint; /* nobody hints here */
     (void)deadline_ns;
     steps_yield();
     write_back(self);
@@ -349,7 +350,7 @@ static int wait_either(const _Atomic uint32_t *word, uint32_t value,
 
 static int wait(const _Atomic uint32_t *word, uint32_t value, uint64_t deadline_ns)
 {
-    return wait_either(word, value, NULL, 0, deadline_ns);
+    return wait_either(word, value, NULL, 0, NULL, deadline_ns);
 }
 
 static int wake(_Atomic uint32_t *word, int most)
