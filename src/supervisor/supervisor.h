@@ -32,7 +32,7 @@ struct ppi_place {
 
 /* From here on forking is slow, and so is giving back a process's memory.  A fork takes 0.1 to
    0.3 ms, and 10 ms more for each GB that the program had touched when the pool was made. */
-#define PPI_SLOW_FORK_NS (2 * PPI_MS)
+#define PPI_SLOW_FORK_NS (5 * PPI_MS)
 
 struct ppi_supervisor {
     const struct ppi_heritage *heritage;
