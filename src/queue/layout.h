@@ -130,7 +130,7 @@ struct ppi_queue_shm {
     _Alignas(PPI_LINE) _Atomic uint64_t tail;
     _Alignas(PPI_LINE) _Atomic uint32_t command;
     _Atomic uint32_t hints; /* that a worker is dying */
-    _Atomic uint32_t awaited; /* the seat whose worker shall wake the client when it is ready */
+    _Atomic uint32_t awaited; /* the seat whose worker wakes the client when it is ready */
     _Atomic uint64_t audits;
     struct ppi_ack_shm acks[PPI_MAX_SEATS];
     struct ppi_slot_shm slots[PPI_WINDOW];

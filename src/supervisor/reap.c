@@ -2,10 +2,11 @@
 /*
  * What a dead worker leaves behind.
  *
- * Everything here happens after waitid() has said that the worker is dead, or the kernel
- * that it is exiting and has no other thread, so that its seat cannot change any more.  What it wrote is judged, not believed: an index
- * that makes no sense counts as if it had not been written.  The exit status says
- * nothing of whether a task was lost; the seat does.
+ * Everything here happens after waitid() has said that the worker is dead, or the
+ * kernel that it is exiting and has no other thread, so that its seat cannot change any
+ * more.  What it wrote is judged, not believed: an index that makes no sense counts as
+ * if it had not been written.  The exit status says nothing of whether a task was lost;
+ * the seat does.
  */
 #include <procpool.h>
 #include <string.h>

@@ -360,7 +360,7 @@ _Noreturn void ppi_supervisor_run(const struct ppi_heritage *heritage)
     static struct ppi_supervisor supervisor; /* this process has no other */
 
     become_supervisor();
-    if (supervisor.heritage) /* a task has made a pool; otherwise it is zero, and costs nothing */
+    if (supervisor.heritage) /* a task has made a pool; otherwise it is zero */
         memset(&supervisor, 0, sizeof supervisor);
     supervisor.heritage = heritage;
     supervisor.queue = heritage->queue;

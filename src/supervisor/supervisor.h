@@ -38,7 +38,7 @@ struct ppi_supervisor {
     const struct ppi_heritage *heritage;
     struct ppi_queue queue;
     struct ppi_place places[PPI_MAX_SEATS];
-    uint64_t resumed[PPI_WINDOW]; /* the position that resume[] of each slot is about, and 1; or 0 */
+    uint64_t resumed[PPI_WINDOW]; /* the position that a slot's resume[] is about, plus 1; or 0 */
     uint64_t tail;                /* of the own records */
     unsigned wanted, alive;       /* workers */
     bool ending;                  /* no more replacements */

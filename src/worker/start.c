@@ -62,7 +62,7 @@ static _Noreturn void fail(struct ppi_worker *worker, int code, const char *mess
     _exit(1);
 }
 
-/* snprintf() would be the most that a worker does before it is ready: it touches many pages. */
+/* snprintf() would touch more pages than all else that a worker does before it is ready. */
 static void append_number(char *text, unsigned number)
 {
     char *end = text + strlen(text);
