@@ -28,6 +28,15 @@ static inline uint64_t ppi_rough_now_ns(bool exactly)
     return (uint64_t)now.tv_sec * PPI_SECOND + (uint64_t)now.tv_nsec;
 }
 
+/* What this thread has used of a CPU. */
+static inline uint64_t ppi_used_ns(void)
+{
+    struct timespec used;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+    return (uint64_t)used.tv_sec * PPI_SECOND + (uint64_t)used.tv_nsec;
+}
+
 static inline struct timespec ppi_timespec(uint64_t ns)
 {
     return (struct timespec){ .tv_sec = (time_t)(ns / PPI_SECOND),

@@ -50,25 +50,26 @@ static int wait_in_slices(const _Atomic uint32_t *word, uint32_t value,
 
 static int kernel_wait_either(const _Atomic uint32_t *word, uint32_t value,
                               const _Atomic uint32_t *other, uint32_t other_value,
-                              uint64_t deadline_ns)
+                              const _Atomic uint32_t *hint, uint64_t deadline_ns)
 {
     static atomic_bool missing; /* in this kernel */
     struct timespec deadline = ppi_timespec(deadline_ns);
     struct waiter waiters[] = {
         { .value = value, .address = (uintptr_t)word, .flags = FUTEX_32_BITS },
         { .value = other_value, .address = (uintptr_t)other, .flags = FUTEX_32_BITS },
+        { .value = 0, .address = (uintptr_t)hint, .flags = FUTEX_32_BITS },
     };
     long woken;
 
     if (atomic_load_explicit(&missing, memory_order_relaxed))
         return wait_in_slices(word, value, other, other_value, deadline_ns);
-    woken = syscall(SYS_futex_waitv, waiters, 2, 0,
+    woken = syscall(SYS_futex_waitv, waiters, 3, 0,
                     deadline_ns == PPI_NEVER ? NULL : &deadline, CLOCK_MONOTONIC);
     if (woken < 0 && (errno == ENOSYS || errno == EPERM)) {
         atomic_store_explicit(&missing, true, memory_order_relaxed);
         return wait_in_slices(word, value, other, other_value, deadline_ns);
     }
-    return woken < 0 ? -errno : 0;
+    return woken < 0 ? -errno : woken == 2 ? PPI_HINTED : 0;
 }
 
 static int kernel_wake(_Atomic uint32_t *word, int count)

@@ -24,10 +24,11 @@ struct ppi_futex_ops {
     /*
      * The same for two words: ends when either changes or is woken.  On kernels
      * before 5.16 it may also return 0 for no reason, every quarter of a second.
+     * On others it returns PPI_HINTED when hint, a word that is always 0, was woken.
      */
     int (*wait_either)(const _Atomic uint32_t *word, uint32_t value,
                        const _Atomic uint32_t *other, uint32_t other_value,
-                       uint64_t deadline_ns);
+                       const _Atomic uint32_t *hint, uint64_t deadline_ns);
 
     /* Wakes at most count sleepers; returns how many it were. */
     int (*wake)(_Atomic uint32_t *word, int count);
@@ -44,5 +45,6 @@ struct ppi_futex_ops {
 extern const struct ppi_futex_ops ppi_futex;
 
 #define PPI_ALL 0x7fffffff
+#define PPI_HINTED 1
 
 #endif

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/single_threaded.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -54,6 +55,8 @@ bool ppi_single_threaded(void)
     char text[1024];
     const char *line;
 
+    if (__libc_single_threaded) /* there has never been another: it costs nothing to know */
+        return true;
     if (read_text("/proc/self/status", text, sizeof text) <= 0)
         return false;
     line = strstr(text, "\nThreads:");
@@ -95,6 +98,28 @@ int ppi_kill_children(void)
             return count;
         kill((pid_t)pid, SIGKILL);
     }
+}
+
+#define EXITING 0x4 /* PF_EXITING of the kernel */
+
+bool ppi_is_exiting(pid_t pid, int *status)
+{
+    enum { STATE = 3, PARENT, FLAGS = 9, THREADS = 20, EXIT_CODE = 52, FIELDS };
+    char path[32], text[1024], *field;
+    long values[FIELDS] = { 0 };
+
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    if (read_text(path, text, sizeof text) <= 0 || !(field = strrchr(text, ')')))
+        return false;
+    field += strcspn(field, " "); /* the name, which may be anything, ends before */
+    for (int i = STATE; i < FIELDS && *field; i++) {
+        values[i] = strtol(field + 1, NULL, 10);
+        field += 1 + strcspn(field + 1, " ");
+    }
+    *status = WIFSIGNALED((int)values[EXIT_CODE]) ? WTERMSIG((int)values[EXIT_CODE])
+                                                  : (int)values[EXIT_CODE] & 0xff00;
+    return values[PARENT] == getpid() && (values[FLAGS] & EXITING) && values[THREADS] == 1 &&
+           *status != 0;
 }
 
 /* The value of a line of /proc/meminfo, in bytes; 0 when there is none. */

@@ -33,6 +33,13 @@ void ppi_reap_quiet(int pidfd);
  */
 int ppi_kill_children(void);
 
+/*
+ * Whether a child has begun to exit, on its only thread: it will run nothing more, long
+ * before wait() says so if it has much memory to give back.  *status is what wait() will
+ * say.  False if it cannot be known, and for those that exit with status 0.
+ */
+bool ppi_is_exiting(pid_t pid, int *status);
+
 /* The bytes that the machine could still give, SIZE_MAX when it cannot be known. */
 size_t ppi_memory_available(void);
 

@@ -112,7 +112,7 @@ void ppi_audit(pp_pool *pool, int dead)
     pool->audit_again = false;
     if (head > pool->tail) /* before it looks like one that could be */
         atomic_compare_exchange_strong(&pool->queue->claims->head, &head, pool->tail);
-    for (size_t slot = 0; slot < PPI_WINDOW; slot++) {
+    for (size_t slot = 0; slot < ppi_flights_end(pool); slot++) {
         struct ppi_flight *flight = &pool->flights[slot];
         uint64_t word = load(&pool->queue->claims->words[slot]);
 

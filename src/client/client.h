@@ -166,12 +166,13 @@ struct pp_pool {
     bool audit_again; /* some claim word could not be judged yet */
     bool lost; /* no worker is left: broken, or the supervisor died, or all has ended */
     pp_kind loss; /* how what was open ended then */
+    bool leaving; /* a thread is about to shut the pool down: it reaps the supervisor, too */
     bool gone; /* the processes, the segment and the descriptor are */
 
     /* Tasks in shared memory. */
     uint64_t tail;
     size_t used; /* slots */
-    struct ppi_flight flights[PPI_WINDOW];
+    struct ppi_flight *flights; /* PPI_WINDOW of them */
     uint64_t looks; /* at what is running, for progress */
     /* Changed with the lock; atomic, since who waits awake looks without it. */
     _Atomic uint64_t control_taken;           /* records of the supervisor's */
@@ -217,7 +218,19 @@ struct pp_pool {
     bool free_called; /* its callback has freed it */
 };
 
+/* Slots from this one on hold no flight; most have never been touched, nor shall be. */
+static inline size_t ppi_flights_end(const pp_pool *pool)
+{
+    if (pool->used == 0)
+        return 0;
+    return pool->tail < PPI_WINDOW ? (size_t)pool->tail : PPI_WINDOW;
+}
+
 /* ---- pool.c ---- */
+
+/* A window of free flights, of which pages take memory when they are used; or NULL. */
+struct ppi_flight *ppi_flights_new(void);
+void ppi_flights_free(struct ppi_flight *flights);
 
 /* 0 or what a function must return for this handle: -EINVAL for NULL, -ECHILD. */
 int ppi_check_pool(const pp_pool *pool);

@@ -250,7 +250,7 @@ static bool take_seat(pp_pool *pool, unsigned seat, uint32_t incarnation, uint64
  */
 static void end_claims_of(pp_pool *pool, unsigned seat, int status, pid_t pid)
 {
-    for (size_t slot = 0; slot < PPI_WINDOW; slot++) {
+    for (size_t slot = 0; slot < ppi_flights_end(pool); slot++) {
         struct ppi_flight *flight = &pool->flights[slot];
         pp_result *result = flight->result;
         char text[PPI_MESSAGE_SIZE];
@@ -309,7 +309,8 @@ static void bury(pp_pool *pool, const struct ppi_record_shm *record)
         ppi_audit(pool, record->seat);
     atomic_store_explicit(&pool->queue->shm->acks[record->seat].released, incarnation,
                           memory_order_release); /* partner: free_seat() in the supervisor */
-    ppi_poke(pool);
+    if (atomic_load_explicit(&pool->queue->shm->command, memory_order_relaxed) < PPI_FINISH)
+        ppi_poke(pool); /* it may have waited for a seat */
 }
 
 static bool take_control(pp_pool *pool)

@@ -28,7 +28,7 @@ static void end_open(pp_pool *pool, const pp_error *error)
 {
     struct ppi_link *link, *next;
 
-    for (size_t slot = 0; slot < PPI_WINDOW; slot++)
+    for (size_t slot = 0; slot < ppi_flights_end(pool); slot++)
         if (pool->flights[slot].result)
             ppi_end_flight(pool, &pool->flights[slot]);
     for (link = pool->results.head.next; link != &pool->results.head; link = next) {
@@ -43,26 +43,34 @@ static void end_open(pp_pool *pool, const pp_error *error)
     }
 }
 
+static void await_orphan(pid_t pid, uint64_t deadline)
+{
+    const struct timespec pause = { .tv_nsec = 1000000 };
+    int orphan = ppi_pidfd_open(pid);
+
+    if (orphan < 0)
+        return;
+    while (!ppi_pidfd_dead(orphan) && ppi_now_ns() < deadline)
+        nanosleep(&pause, NULL);
+    close(orphan);
+    waitpid(pid, NULL, WNOHANG);
+}
+
 /*
  * The supervisor has died and cannot wait for its workers any more: the kernel ends
  * them now.  They become our children if we are a subreaper.
  */
 static void await_orphans(const pp_pool *pool)
 {
-    const struct timespec pause = { .tv_nsec = 1000000 };
+    const struct ppi_control_shm *control = pool->queue->control;
     uint64_t deadline = ppi_now_ns() + PPI_SECOND;
+    pid_t spare = atomic_load(&control->spare);
 
-    for (unsigned seat = 0; seat < pool->queue->seats; seat++) {
-        const struct ppi_control_seat_shm *shown = &pool->queue->control->seats[seat];
-        int worker = atomic_load(&shown->state) == PPI_LIVE ? ppi_pidfd_open(shown->pid) : -1;
-
-        if (worker < 0)
-            continue;
-        while (!ppi_pidfd_dead(worker) && ppi_now_ns() < deadline)
-            nanosleep(&pause, NULL);
-        close(worker);
-        waitpid(shown->pid, NULL, WNOHANG);
-    }
+    for (unsigned seat = 0; seat < pool->queue->seats; seat++)
+        if (atomic_load(&control->seats[seat].state) == PPI_LIVE)
+            await_orphan(control->seats[seat].pid, deadline);
+    if (spare)
+        await_orphan(spare, deadline);
 }
 
 void ppi_notice_loss(pp_pool *pool)
@@ -74,7 +82,8 @@ void ppi_notice_loss(pp_pool *pool)
         return;
     pool->lost = true;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancelable); /* we hold the lock */
-    ppi_reap_quiet(pool->supervisor);
+    if (!pool->leaving || state_of(pool) < PPI_POOL_BROKEN)
+        ppi_reap_quiet(pool->supervisor); /* otherwise there is work to do while it ends */
     ppi_loop_forget_supervisor(pool);
     if (state_of(pool) < PPI_POOL_BROKEN)
         await_orphans(pool);
@@ -97,6 +106,8 @@ void ppi_notice_loss(pp_pool *pool)
 
 void ppi_shut_down(pp_pool *pool)
 {
+    int cancelable;
+
     if (pool->gone)
         return;
     while (pool->led || pool->dozing) { /* somebody sleeps on what we are about to unmap */
@@ -109,12 +120,15 @@ void ppi_shut_down(pp_pool *pool)
     if (pool->gone)
         return;
     pool->gone = true;
-    close(pool->supervisor);
     ppi_waker_close(&pool->queue->poke);
-    if (pool->watched)
-        ppi_waker_clear(&pool->queue->event); /* there is nothing more to come */
     ppi_buddy_destroy(&pool->arena);
     ppi_queue_leave(pool->queue); /* shared memory stays until the pool is freed */
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancelable); /* we hold the lock */
+    ppi_reap_quiet(pool->supervisor); /* it has been ending meanwhile */
+    close(pool->supervisor);
+    if (pool->watched)
+        ppi_waker_clear(&pool->queue->event); /* there is nothing more to come */
+    pthread_setcancelstate(cancelable, NULL);
 }
 
 /* ---- The interface ---- */
@@ -132,13 +146,32 @@ static bool all_done(void *what)
            (pool->undrawn == 0 || pool->lost);
 }
 
+/*
+ * Whether the supervisor, told to end, has to be told: unless a worker lives that it has not
+ * found dead, whose end tells it, and it need not end a spare meanwhile.
+ */
+static bool needs_poke(const pp_pool *pool)
+{
+    const struct ppi_control_seat_shm *seats = pool->queue->control->seats;
+
+    if (atomic_load_explicit(&pool->queue->control->spare, memory_order_relaxed))
+        return true;
+    for (unsigned seat = 0; seat < pool->queue->seats; seat++)
+        if (atomic_load_explicit(&seats[seat].state, memory_order_relaxed) == PPI_LIVE)
+            return false;
+    return true;
+}
+
 static void command(pp_pool *pool, enum ppi_command command)
 {
     if (pool->lost)
         return;
     atomic_store_explicit(&pool->queue->shm->command, command, memory_order_release);
-    ppi_poke(pool);
-    ppi_wake_all(pool->queue); /* idle workers look at it, too */
+    atomic_thread_fence(memory_order_seq_cst); /* partner: obey() in the supervisor */
+    if (command == PPI_FINISH)
+        ppi_wake_to_end(pool->queue, 1);
+    if (command != PPI_FINISH || needs_poke(pool))
+        ppi_poke(pool);
 }
 
 PPI_PUBLIC int pp_close(pp_pool *pool)
@@ -195,8 +228,10 @@ PPI_PUBLIC int pp_join_with(pp_pool *pool, double timeout)
         error = ppi_wait_until(pool, all_done, pool, deadline);
     }
     if (!error) {
+        pool->leaving = true;
         command(pool, PPI_FINISH);
         error = ppi_wait_until(pool, is_lost, pool, deadline);
+        pool->leaving = error == 0;
     }
     if (!error)
         ppi_shut_down(pool);
@@ -231,6 +266,7 @@ PPI_PUBLIC int pp_pool_free(pp_pool *pool)
         return -EDEADLK;
     }
     drop_callbacks(pool);
+    pool->leaving = true;
     if (!pool->lost)
         terminate_locked(pool);
     pthread_mutex_unlock(&pool->lock);
@@ -250,6 +286,7 @@ PPI_PUBLIC int pp_pool_free(pp_pool *pool)
     pthread_cond_destroy(&pool->progress);
     pthread_cond_destroy(&pool->work);
     pthread_mutex_destroy(&pool->lock);
+    ppi_flights_free(pool->flights);
     munmap(pool->creator, PPI_PAGE);
     free(pool);
     return 0;

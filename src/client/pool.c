@@ -159,6 +159,20 @@ static int make_queue(pp_pool *pool, unsigned workers)
 
 /* ---- Resources, in the order in which they are acquired ---- */
 
+struct ppi_flight *ppi_flights_new(void)
+{
+    void *flights = mmap(NULL, PPI_WINDOW * sizeof(struct ppi_flight), PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    return flights == MAP_FAILED ? NULL : flights;
+}
+
+void ppi_flights_free(struct ppi_flight *flights)
+{
+    if (flights)
+        munmap(flights, PPI_WINDOW * sizeof *flights);
+}
+
 static int make_creator_mark(pp_pool *pool)
 {
     void *page = mmap(NULL, PPI_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -198,6 +212,7 @@ static void unmake(pp_pool *pool)
     ppi_buddy_destroy(&pool->shared);
     ppi_queue_destroy(pool->queue);
     ppi_objects_destroy(pool->objects);
+    ppi_flights_free(pool->flights);
     if (pool->creator)
         munmap(pool->creator, PPI_PAGE);
     pthread_cond_destroy(&pool->progress);
@@ -280,26 +295,37 @@ static int fork_supervisor(pp_pool *pool)
     return pool->supervisor;
 }
 
-/* Whether all workers are ready, or it came to nothing. */
+static bool is_ready(const pp_pool *pool, unsigned seat)
+{
+    const struct ppi_seat_shm *shm = ppi_queue_seat(pool->queue, seat);
+
+    return atomic_load_explicit(&shm->incarnation, memory_order_acquire) != 0 &&
+           atomic_load_explicit(&shm->state, memory_order_acquire) == PPI_SEAT_READY;
+}
+
+/*
+ * Whether all workers are ready, or it came to nothing.  The last that is not shall wake
+ * us, and no other: mostly it is the last of all.
+ */
 static bool has_started(void *what)
 {
     pp_pool *pool = what;
-    unsigned ready = 0;
 
-    if (pool->lost)
-        return true;
-    if (atomic_load_explicit(&pool->queue->control->state, memory_order_acquire) !=
-        PPI_POOL_RUNNING)
-        return false;
-    while (ready < pool->heritage.workers) {
-        const struct ppi_seat_shm *seat = ppi_queue_seat(pool->queue, ready);
-
-        if (atomic_load_explicit(&seat->incarnation, memory_order_acquire) == 0 ||
-            atomic_load_explicit(&seat->state, memory_order_acquire) != PPI_SEAT_READY)
+    for (unsigned seat = pool->heritage.workers; seat-- > 0 && !pool->lost;) {
+        atomic_store_explicit(&pool->queue->shm->awaited, seat, memory_order_relaxed);
+        atomic_thread_fence(memory_order_seq_cst); /* partner: become_ready() in the worker */
+        if (!is_ready(pool, seat))
             return false;
-        ready++;
     }
     return true;
+}
+
+/* Whether the supervisor has made the life word its own, or it came to nothing. */
+static bool is_born(void *what)
+{
+    pp_pool *pool = what;
+
+    return pool->lost || atomic_load(&pool->queue->control->life) != 0;
 }
 
 /* Why it came to nothing, as errno and in words. */
@@ -322,26 +348,26 @@ static int describe_failure(const pp_pool *pool, pp_error **error)
     return failure.code ? failure.code : ENOTRECOVERABLE;
 }
 
-/* From here on a failing worker is replaced. */
+/* From here on a failing worker is replaced, and its successor wakes nobody. */
 static void go(pp_pool *pool)
 {
+    atomic_store_explicit(&pool->queue->shm->awaited, PPI_MAX_SEATS, memory_order_relaxed);
     atomic_store_explicit(&pool->queue->shm->command, PPI_RUNNING, memory_order_release);
 }
 
 /*
- * The life word tells of the supervisor's death once the supervisor has made it its
- * own.  It may be killed before: until then we look ourselves.
+ * Locked.  Waits until this holds.  The life word tells of the supervisor's death once the
+ * supervisor has made it its own.  It may be killed before: until then we look ourselves.
  */
-static void await_birth(pp_pool *pool)
+static void await(pp_pool *pool, bool (*done)(void *pool))
 {
-    const _Atomic uint32_t *life = &pool->queue->control->life;
-
-    while (atomic_load(life) == 0 && !ppi_pidfd_dead(pool->supervisor))
-        pool->queue->futex->wait(life, 0, ppi_now_ns() + 2 * PPI_MS);
-    if (atomic_load(life) != 0)
-        return;
-    ppi_reap_quiet(pool->supervisor);
-    pool->lost = true;
+    while (ppi_wait_until(pool, done, pool,
+                          is_born(pool) ? PPI_NEVER : ppi_now_ns() + 2 * PPI_MS) != 0) {
+        if (!ppi_pidfd_dead(pool->supervisor) || is_born(pool))
+            continue;
+        ppi_reap_quiet(pool->supervisor);
+        pool->lost = true;
+    }
 }
 
 /* Forks the supervisor and waits for its workers; 0 or an errno, and then all is undone. */
@@ -358,9 +384,7 @@ static int start(pp_pool *pool, pp_error **error)
     if (!code)
         code = -ppi_loop_open(pool);
     pthread_mutex_lock(&pool->lock);
-    await_birth(pool);
-    if (!code)
-        ppi_wait_until(pool, has_started, pool, PPI_NEVER);
+    await(pool, code ? is_born : has_started);
     if (pool->lost)
         code = describe_failure(pool, error);
     else
@@ -375,6 +399,9 @@ static int make(pp_pool *pool)
 {
     int error = make_creator_mark(pool);
 
+    pool->flights = ppi_flights_new();
+    if (!pool->flights)
+        error = -ENOMEM;
     if (!error)
         error = ppi_objects_create(&pool->objects);
     if (!error)

@@ -28,4 +28,11 @@ _Noreturn void ppi_supervisor_run(const struct ppi_heritage *heritage);
 _Noreturn void ppi_worker_run(const struct ppi_heritage *heritage, unsigned seat,
                               uint32_t incarnation, pid_t supervisor);
 
+/*
+ * In a process that the supervisor forked in advance: waits until that gives the spare of
+ * this number a seat, and then is its worker.
+ */
+_Noreturn void ppi_spare_run(const struct ppi_heritage *heritage, uint32_t number,
+                             pid_t supervisor);
+
 #endif

@@ -43,7 +43,7 @@ static bool search(struct ppi_idler *idler, struct ppi_claimer *claimer)
 
 static bool may_nap(const struct ppi_idler *idler, const struct ppi_queue *queue)
 {
-    return idler->tasks > 0 && ppi_awake(queue) > 1 &&
+    return idler->tasks > 0 &&
            queue->futex->now() - idler->since_ns <= idler->tasks * PPI_TINY_NS;
 }
 

@@ -116,8 +116,14 @@ enum ppi_command {
  *   cpu
  *   command  client           supervisor, worker   release / acquire; then a   pool ends
  *                                                  poke or the bell
+ *   awaited  client           worker, once it is   stored, fence, then looks   pool ends
+ *                             ready                at the seat's state; the
+ *                                                  worker the other way round
  *   audits   client's audit   worker's claim,      release / acquire: the      pool ends
  *                             sleep                words are mended before
+ *   hints    client when it   supervisor           then a poke                 pool ends
+ *            is woken by the
+ *            death of a worker
  *   cancels  client's cancel  worker before and    seq_cst, then a poke; the   pool ends
  *   [s]                       in a task,           worker fences after runs:
  *                             supervisor's look    one of both sees it
@@ -131,6 +137,8 @@ struct ppi_queue_shm {
     _Alignas(PPI_LINE) _Atomic uint64_t tail;
     _Atomic uint32_t client_cpu;
     _Alignas(PPI_LINE) _Atomic uint32_t command;
+    _Atomic uint32_t hints; /* that a worker is dying */
+    _Atomic uint32_t awaited; /* the seat whose worker wakes the client when it is ready */
     _Atomic uint64_t audits;
     struct ppi_ack_shm acks[PPI_MAX_SEATS];
     struct ppi_slot_shm slots[PPI_WINDOW];
@@ -271,7 +279,7 @@ enum ppi_seat_state {
  *                                        control.looks_at; 0 before item
  *                                        moves on
  *
- * The reap reads after waitid() has said that the worker is dead: all that it
+ * The reap reads after the kernel has said that the worker runs no more: all that it
  * stored is there, in its program order, so compiler order is all that the last
  * five need.
  */
@@ -343,6 +351,11 @@ struct ppi_control_seat_shm {
  *                                        the flag, or is seen to go on;
  *                                        TERM after the signal was sent
  *   seats[w]     client, worker w        incarnation before state         pool ends
+ *   dying        futex only              0 for ever: the kernel wakes one who sleeps on
+ *                                        it when a worker begins to die
+ *   spare        client when it ends     release / acquire                pool ends
+ *   call         the spare, futex        release / acquire: called_to_seat  pool ends
+ *                                        and called_incarnation are set before
  *   failure…     client                  before state                     -
  */
 struct ppi_control_shm {
@@ -355,6 +368,10 @@ struct ppi_control_shm {
     _Alignas(PPI_LINE) _Atomic uint64_t tail;
     _Alignas(PPI_LINE) _Atomic uint64_t requeues;
     _Alignas(PPI_LINE) _Atomic uint64_t looks_at; /* when it looks at time limits next */
+    _Atomic uint32_t dying;
+    _Atomic int32_t spare; /* pid of a process that waits for a seat, or 0 */
+    _Atomic uint32_t call; /* the number of the spare that was given a seat last: this one */
+    uint32_t called_to_seat, called_incarnation;
     struct ppi_control_seat_shm seats[PPI_MAX_SEATS];
     _Atomic uint64_t resume[PPI_WINDOW];
     _Atomic uint32_t attempt[PPI_WINDOW]; /* of the item at resume; from 1 on */

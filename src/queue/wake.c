@@ -159,6 +159,12 @@ void ppi_wake_all(struct ppi_queue *queue)
         queue->futex->signal(&queue->event);
 }
 
+void ppi_wake_to_end(struct ppi_queue *queue, int count)
+{
+    atomic_fetch_add(&queue->claims->bell, 1);
+    queue->futex->wake(&queue->claims->bell, count);
+}
+
 void ppi_forget_sleeper(struct ppi_queue *queue, unsigned seat)
 {
     atomic_fetch_and(sleepers_of(queue, seat), ~(UINT64_C(1) << seat % 64));
@@ -180,10 +186,17 @@ static int sleep_on(struct ppi_queue *queue, const _Atomic uint32_t *bell, uint3
                     uint64_t deadline_ns)
 {
     uint32_t life = atomic_load_explicit(&queue->control->life, memory_order_acquire);
+    int error;
 
     if (life & FUTEX_OWNER_DIED)
         return -EAGAIN;
-    return queue->futex->wait_either(bell, value, &queue->control->life, life, deadline_ns);
+    error = queue->futex->wait_either(bell, value, &queue->control->life, life,
+                                      &queue->control->dying, deadline_ns);
+    if (error != PPI_HINTED)
+        return error;
+    atomic_fetch_add(&queue->shm->hints, 1);
+    queue->futex->signal(&queue->poke); /* the supervisor looks who it is */
+    return 0;
 }
 
 uint32_t ppi_client_announce(struct ppi_queue *queue)

@@ -90,6 +90,14 @@ void ppi_wake_all(struct ppi_queue *queue);
 void ppi_forget_sleeper(struct ppi_queue *queue, unsigned seat);
 
 /*
+ * When the command is FINISH: wakes so many workers.  The client wakes one, each that ends
+ * two more, and the supervisor does for those that died instead.  If the client woke them
+ * all they would stand in line for one CPU, since the other, from which it has woken them,
+ * falls idle too late.
+ */
+void ppi_wake_to_end(struct ppi_queue *queue, int count);
+
+/*
  * Client: announces that it will sleep.  What it then finds by looking once more
  * it must deal with instead; otherwise it sleeps, with what this returned, until
  * something happens, the supervisor dies or the deadline.  0 or -ETIMEDOUT, -EINTR,

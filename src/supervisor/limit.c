@@ -9,8 +9,9 @@
 
 void ppi_limit_init(struct ppi_limit *limit, unsigned workers)
 {
-    memset(limit, 0, sizeof *limit);
     limit->most = workers > 4 ? 2 * workers : 8;
+    limit->next = limit->in_row = 0;
+    memset(limit->times_ns, 0, limit->most * sizeof *limit->times_ns); /* of 16 KiB */
 }
 
 bool ppi_limit_allows(struct ppi_limit *limit, uint64_t now_ns, bool was_ready)

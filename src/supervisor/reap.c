@@ -2,10 +2,11 @@
 /*
  * What a dead worker leaves behind.
  *
- * Everything here happens after waitid() has said that the worker is dead, so that
- * its seat cannot change any more.  What it wrote is judged, not believed: an index
- * that makes no sense counts as if it had not been written.  The exit status says
- * nothing of whether a task was lost; the seat does.
+ * Everything here happens after waitid() has said that the worker is dead, or the
+ * kernel that it is exiting and has no other thread, so that its seat cannot change any
+ * more.  What it wrote is judged, not believed: an index that makes no sense counts as
+ * if it had not been written.  The exit status says nothing of whether a task was lost;
+ * the seat does.
  */
 #include <procpool.h>
 #include <string.h>
@@ -46,7 +47,7 @@ static uint64_t first_of(const struct ppi_supervisor *supervisor, const struct r
 {
     uint64_t slot = remains->position % PPI_WINDOW;
 
-    return supervisor->resumed[slot] == remains->position
+    return supervisor->resumed[slot] == remains->position + 1
                ? load(&supervisor->queue.control->resume[slot])
                : remains->slot->begin;
 }
@@ -151,7 +152,8 @@ static uint32_t attempt_at(const struct ppi_supervisor *supervisor,
     const struct ppi_control_shm *control = supervisor->queue.control;
     uint64_t slot = remains->position % PPI_WINDOW;
 
-    return supervisor->resumed[slot] == remains->position && load(&control->resume[slot]) == item
+    return supervisor->resumed[slot] == remains->position + 1 &&
+                   load(&control->resume[slot]) == item
                ? atomic_load_explicit(&control->attempt[slot], memory_order_relaxed)
                : 1;
 }
@@ -163,7 +165,7 @@ static void hand_back(struct ppi_supervisor *supervisor, const struct remains *r
     if (remains->done == remains->slot->end)
         return;
     ppi_requeue(&supervisor->queue, remains->position, remains->seat, remains->done, attempt);
-    supervisor->resumed[remains->position % PPI_WINDOW] = remains->position;
+    supervisor->resumed[remains->position % PPI_WINDOW] = remains->position + 1;
 }
 
 /* Whether the worker had begun what it had claimed, and not left it in good order. */
@@ -269,7 +271,10 @@ bool ppi_reap_worker(struct ppi_supervisor *supervisor, unsigned seat, int statu
     atomic_store_explicit(&supervisor->queue.control->seats[seat].state, PPI_DEAD,
                           memory_order_release);
     ppi_forget_sleeper(&supervisor->queue, seat);
-    ppi_wake_all(&supervisor->queue);
+    if (supervisor->ending)
+        ppi_wake_to_end(&supervisor->queue, 2); /* it may have died before it did */
+    else if (!supervisor->killing)
+        ppi_wake_all(&supervisor->queue); /* when all end nothing is left to be missed */
     return cost;
 }
 

@@ -73,8 +73,8 @@ static void announce_life(struct ppi_supervisor *supervisor)
     head.list.next = node;
     head.futex_offset = (long)((char *)&control->life - (char *)node);
     syscall(SYS_set_robust_list, &head, sizeof head);
+    /* Nobody is woken: who sleeps on its former value sleeps on until it is marked. */
     atomic_store_explicit(&control->life, self | FUTEX_WAITERS, memory_order_release);
-    supervisor->queue.futex->wake(&control->life, 1); /* partner: await_birth() */
 }
 
 static void become_supervisor(void)
@@ -95,29 +95,45 @@ static void become_supervisor(void)
 
 /* ---- Ending ---- */
 
+/* waitid() says that somebody is dead who is not on a seat. */
+static void forget(struct ppi_supervisor *supervisor, pid_t pid)
+{
+    if (pid == supervisor->spare)
+        ppi_reap_spare(supervisor);
+    for (unsigned seat = 0; seat < supervisor->queue.seats; seat++)
+        if (supervisor->places[seat].dying == pid)
+            supervisor->places[seat].dying = 0;
+}
+
 /* Ends every descendant, adopted ones too, and waits until they are gone. */
 static void end_descendants(struct ppi_supervisor *supervisor)
 {
-    const struct timespec pause = { .tv_nsec = 200000 };
+    const struct timespec pause = { .tv_nsec = 200000 }; /* unless SIGCHLD comes before */
+    sigset_t none;
     siginfo_t info;
 
     supervisor->killing = true;
+    sigemptyset(&none);
     for (;;) {
-        for (unsigned seat = 0; seat < supervisor->queue.seats; seat++)
-            if (supervisor->places[seat].pid)
-                kill(supervisor->places[seat].pid, SIGKILL);
-        ppi_kill_children();
-        /* Not waiting for any one of them: another may be adopted meanwhile. */
         errno = 0;
         while (info.si_pid = 0, waitid(P_ALL, 0, &info, WEXITED | WNOHANG) == 0 && info.si_pid) {
             int seat = ppi_find_seat(supervisor, info.si_pid);
 
             if (seat >= 0)
                 ppi_reap_worker(supervisor, (unsigned)seat, SIGKILL);
+            else
+                forget(supervisor, info.si_pid);
         }
         if (errno == ECHILD)
             return;
-        nanosleep(&pause, NULL);
+        for (unsigned seat = 0; seat < supervisor->queue.seats; seat++)
+            if (supervisor->places[seat].pid)
+                kill(supervisor->places[seat].pid, SIGKILL);
+        if (supervisor->spare)
+            kill(supervisor->spare, SIGKILL);
+        ppi_kill_children();
+        /* Not waiting for any one of them: another may be adopted meanwhile. */
+        ppoll(NULL, 0, &pause, &none);
     }
 }
 
@@ -183,6 +199,44 @@ static void count_death(struct ppi_supervisor *supervisor, unsigned seat, int st
     give_up(supervisor, status, 0, why);
 }
 
+/* A worker runs no more, and this is how it ended. */
+static void reap(struct ppi_supervisor *supervisor, unsigned seat, int status)
+{
+    if (ppi_reap_worker(supervisor, seat, status))
+        ppi_limit_relax(&supervisor->limit);
+    else if (!supervisor->ending)
+        count_death(supervisor, seat, status);
+}
+
+/* Looking at a process costs some 10 us: looking at all workers must not take longer than to
+   wait until waitid() says who it was. */
+#define MOST_LOOKED_AT 16
+
+/*
+ * Whoever sleeps in the client is woken when a worker begins to die, and says so.  That is
+ * a little before waitid() does, or much if it has the memory of a large program.  The seat
+ * is not used again before waitid() has said so, too.
+ */
+static void reap_dying(struct ppi_supervisor *supervisor)
+{
+    uint32_t hints = atomic_load_explicit(&supervisor->queue.shm->hints, memory_order_acquire);
+
+    if (hints == supervisor->hints || supervisor->ending ||
+        (supervisor->alive > MOST_LOOKED_AT && supervisor->fork_ns < PPI_SLOW_FORK_NS))
+        return;
+    supervisor->hints = hints;
+    for (unsigned seat = 0; seat < supervisor->queue.seats; seat++) {
+        struct ppi_place *place = &supervisor->places[seat];
+        pid_t pid = place->pid;
+        int status;
+
+        if (!pid || !ppi_is_exiting(pid, &status))
+            continue;
+        reap(supervisor, seat, status);
+        place->dying = pid;
+    }
+}
+
 static void reap_all(struct ppi_supervisor *supervisor)
 {
     siginfo_t info;
@@ -195,12 +249,10 @@ static void reap_all(struct ppi_supervisor *supervisor)
             ppi_wake_all(&supervisor->queue); /* it may have stopped with a wake-up in hand */
             continue;
         }
-        if (seat < 0)
-            continue; /* a task's child, adopted */
-        if (ppi_reap_worker(supervisor, (unsigned)seat, wait_status(&info)))
-            ppi_limit_relax(&supervisor->limit);
-        else if (!supervisor->ending)
-            count_death(supervisor, (unsigned)seat, wait_status(&info));
+        if (seat >= 0)
+            reap(supervisor, (unsigned)seat, wait_status(&info));
+        else
+            forget(supervisor, info.si_pid); /* or a task's child, adopted */
     }
 }
 
@@ -260,14 +312,20 @@ static void fill_up(struct ppi_supervisor *supervisor)
 
 /* ---- The loop ---- */
 
+static uint64_t earliest(uint64_t a_ns, uint64_t b_ns)
+{
+    return a_ns < b_ns ? a_ns : b_ns;
+}
+
 static void sleep_until_news(struct ppi_supervisor *supervisor)
 {
     struct pollfd fds[] = {
         { .fd = supervisor->heritage->client, .events = POLLIN },
         { .fd = supervisor->heritage->poke, .events = POLLIN },
     };
-    uint64_t retry = supervisor->retry_at_ns, look = supervisor->look_at_ns;
-    uint64_t now = ppi_now_ns(), until = retry < look ? retry : look;
+    uint64_t until = earliest(earliest(supervisor->retry_at_ns, supervisor->look_at_ns),
+                              supervisor->spare_at_ns);
+    uint64_t now = ppi_now_ns();
     struct timespec left = ppi_timespec(until > now ? until - now : 0);
     sigset_t none;
 
@@ -282,13 +340,15 @@ static void sleep_until_news(struct ppi_supervisor *supervisor)
 
 static void obey(struct ppi_supervisor *supervisor)
 {
+    atomic_thread_fence(memory_order_seq_cst); /* partner: command() in the client */
     switch (command_of(supervisor)) {
     case PPI_TERMINATE:
         end(supervisor, PPI_POOL_STOPPED);
     case PPI_FINISH:
-        supervisor->ending = true;
         if (supervisor->alive == 0)
             end(supervisor, PPI_POOL_STOPPED);
+        if (supervisor->spare)
+            kill(supervisor->spare, SIGKILL); /* its end may take as long as a worker's */
         break;
     default:
         break;
@@ -300,25 +360,30 @@ _Noreturn void ppi_supervisor_run(const struct ppi_heritage *heritage)
     static struct ppi_supervisor supervisor; /* this process has no other */
 
     become_supervisor();
-    memset(&supervisor, 0, sizeof supervisor); /* a task may make a pool, too */
+    if (supervisor.heritage) /* a task has made a pool; otherwise it is zero */
+        memset(&supervisor, 0, sizeof supervisor);
     supervisor.heritage = heritage;
     supervisor.queue = heritage->queue;
     supervisor.wanted = heritage->workers;
-    supervisor.retry_at_ns = supervisor.look_at_ns = PPI_NEVER;
+    supervisor.retry_at_ns = supervisor.look_at_ns = supervisor.spare_at_ns = PPI_NEVER;
     supervisor.backoff_ns = FIRST_BACKOFF_NS;
-    for (uint64_t slot = 0; slot < PPI_WINDOW; slot++)
-        supervisor.resumed[slot] = PPI_NO_POSITION;
     ppi_limit_init(&supervisor.limit, heritage->workers);
+    ppi_limit_init(&supervisor.spare_limit, heritage->workers);
     announce_life(&supervisor);
     if (ppi_segment_confine_supervisor(&supervisor.queue.segment) != 0)
         give_up(&supervisor, 0, -ENOMEM, "cannot protect the shared memory");
     ppi_look_at_tasks(&supervisor); /* says that nothing is waited for */
     fill_up(&supervisor);
-    set_state(&supervisor, PPI_POOL_RUNNING);
+    /* Nobody is woken: the client waits for the workers. */
+    atomic_store_explicit(&supervisor.queue.control->state, PPI_POOL_RUNNING,
+                          memory_order_release);
     for (;;) {
+        ppi_keep_spare(&supervisor);
         sleep_until_news(&supervisor);
+        supervisor.ending = command_of(&supervisor) == PPI_FINISH;
         ppi_ring_owed_event(&supervisor.queue);
         reap_all(&supervisor);
+        reap_dying(&supervisor);
         kill_condemned(&supervisor);
         ppi_look_at_tasks(&supervisor);
         obey(&supervisor);

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdbool.h>
 
+#include "base/clock.h"
 #include "queue/claims.h"
 #include "queue/heritage.h"
 #include "supervisor/limit.h"
@@ -25,14 +26,19 @@ struct ppi_place {
     pid_t pid; /* of the living worker, or 0 */
     uint32_t incarnation;
     bool used; /* until the client has released this incarnation */
+    pid_t dying; /* was reaped when it had begun to exit: until it has ended; or 0 */
     struct ppi_stop stop;
 };
+
+/* From here on forking is slow, and so is giving back a process's memory.  A fork takes 0.1 to
+   0.3 ms, and 10 ms more for each GB that the program had touched when the pool was made. */
+#define PPI_SLOW_FORK_NS (5 * PPI_MS)
 
 struct ppi_supervisor {
     const struct ppi_heritage *heritage;
     struct ppi_queue queue;
     struct ppi_place places[PPI_MAX_SEATS];
-    uint64_t resumed[PPI_WINDOW]; /* the position that resume[] of each slot is about */
+    uint64_t resumed[PPI_WINDOW]; /* the position that a slot's resume[] is about, plus 1; or 0 */
     uint64_t tail;                /* of the own records */
     unsigned wanted, alive;       /* workers */
     bool ending;                  /* no more replacements */
@@ -42,12 +48,25 @@ struct ppi_supervisor {
     uint64_t backoff_ns;
     uint64_t none_since_ns; /* since when there is no worker, for want of a fork */
     uint64_t look_at_ns;    /* when a time limit or a grace period ends next; or PPI_NEVER */
+    uint64_t fork_ns;       /* what forking a worker took at least, of the CPU; 0: unknown */
+    pid_t spare;            /* a process that waits for a seat, or 0 */
+    uint32_t spares;        /* until now */
+    uint64_t spare_at_ns;   /* when the next is to be forked; PPI_NEVER: there is no need */
+    struct ppi_limit spare_limit;
+    uint32_t hints;         /* that a worker is dying, those that were looked after */
+    bool spareless; /* too many of them have died */
 };
 
 /* ---- spawn.c: from nothing to a worker ---- */
 
 /* Starts a worker; 0, -EBUSY while every seat waits for the client, or -errno of fork(). */
 int ppi_spawn_worker(struct ppi_supervisor *supervisor);
+
+/* Forks a process that can take the next free seat at once, if forking then would be slow. */
+void ppi_keep_spare(struct ppi_supervisor *supervisor);
+
+/* The spare is dead. */
+void ppi_reap_spare(struct ppi_supervisor *supervisor);
 
 /* ---- reap.c: from a death to its consequences ---- */
 

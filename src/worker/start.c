@@ -1,19 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /* A worker's life: start, initializer, tasks, end. */
 #include <errno.h>
+#include <linux/futex.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "queue/wake.h"
 #include "worker/worker.h"
 
 void ppi_worker_init(struct ppi_worker *worker, struct ppi_queue *queue, unsigned seat,
                      uint32_t incarnation, uint64_t max_items)
 {
-    memset(worker, 0, sizeof *worker); /* a task may make a pool, whose workers inherit this */
+    if (worker->seat.queue) /* a task has made a pool, whose workers inherit this */
+        memset(worker, 0, sizeof *worker);
     ppi_seat_init(&worker->seat, queue, seat, incarnation);
     ppi_claimer_init(&worker->claimer, queue, seat);
     worker->pid = getpid();
@@ -40,8 +44,10 @@ void ppi_worker_loop(struct ppi_worker *worker)
             continue;
         }
         ppi_seat_tell(&worker->seat);
-        if (ppi_told_to_end(worker->seat.queue))
+        if (ppi_told_to_end(worker->seat.queue)) {
+            ppi_wake_to_end(worker->seat.queue, 2);
             return;
+        }
         ppi_answer_stop(worker);
         ppi_idle(&worker->idler, &worker->claimer);
     }
@@ -59,18 +65,26 @@ static _Noreturn void fail(struct ppi_worker *worker, int code, const char *mess
     _exit(1);
 }
 
-/* What a worker must not share with its supervisor. */
-static void become_worker(const struct ppi_heritage *heritage, unsigned seat,
-                          pid_t supervisor)
+/* snprintf() would touch more pages than all else that a worker does before it is ready. */
+static void append_number(char *text, unsigned number)
 {
-    char name[16]; /* the kernel takes no more */
+    char *end = text + strlen(text);
+
+    for (unsigned rest = number; rest >= 10; rest /= 10)
+        end++;
+    do
+        *end-- = (char)('0' + number % 10);
+    while ((number /= 10) > 0);
+}
+
+/* What a worker must not share with its supervisor. */
+static void leave_supervisor(const struct ppi_heritage *heritage, pid_t supervisor)
+{
     sigset_t none;
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != supervisor) /* it died before this took effect */
         _exit(1);
-    snprintf(name, sizeof name, "pp-worker-%u", seat);
-    prctl(PR_SET_NAME, name);
     close(heritage->client);
     close(heritage->poke); /* others keep the readers: we only write */
     if (heritage->queue.event.reader >= 0)
@@ -95,26 +109,76 @@ static void initialize(struct ppi_worker *worker, const struct ppi_heritage *her
     }
 }
 
-_Noreturn void ppi_worker_run(const struct ppi_heritage *heritage, unsigned seat,
-                              uint32_t incarnation, pid_t supervisor)
+/* Partner: has_started() in the client, which waits for one worker after the other. */
+static void become_ready(const struct ppi_worker *worker)
+{
+    struct ppi_queue *queue = worker->seat.queue;
+
+    atomic_store_explicit(&worker->seat.shm->state, PPI_SEAT_READY, memory_order_release);
+    atomic_thread_fence(memory_order_seq_cst);
+    if (atomic_load_explicit(&queue->shm->awaited, memory_order_relaxed) == worker->seat.index)
+        ppi_wake_client(queue);
+}
+
+/*
+ * Has the kernel wake who sleeps on the word dying when this process, however it ends,
+ * begins to: as if it was unlocking a robust mutex.  A task that does that undoes it.
+ */
+static void announce_death(const struct ppi_queue *queue)
+{
+    struct robust_list_head *head;
+    size_t size;
+
+    if (syscall(SYS_get_robust_list, 0, &head, &size) == 0 && head)
+        head->list_op_pending =
+            (void *)((char *)&queue->control->dying - head->futex_offset);
+}
+
+/* The life of a worker that has a seat. */
+static _Noreturn void live(const struct ppi_heritage *heritage, unsigned seat,
+                           uint32_t incarnation, pid_t supervisor)
 {
     static struct ppi_worker worker; /* this process has no other */
     static struct ppi_queue queue;
+    char name[] = "pp-worker-\0\0\0\0\0"; /* the kernel takes no more */
     int error;
 
     queue = heritage->queue;
     queue.supervisor = supervisor;
-    become_worker(heritage, seat, supervisor);
+    append_number(name, seat);
+    prctl(PR_SET_NAME, name);
     error = ppi_segment_confine_worker(&queue.segment, seat);
     if (error)
         _exit(1);
     ppi_worker_init(&worker, &queue, seat, incarnation, heritage->max_items);
+    announce_death(&queue);
     initialize(&worker, heritage);
     sigprocmask(SIG_SETMASK, NULL, &worker.mask);
-    atomic_store_explicit(&worker.seat.shm->state, PPI_SEAT_READY, memory_order_release);
-    ppi_wake_client(&queue);
+    become_ready(&worker);
     ppi_worker_loop(&worker);
     fflush(stdout);
     atomic_store_explicit(&worker.seat.shm->state, PPI_SEAT_RETIRED, memory_order_release);
     _exit(0);
+}
+
+_Noreturn void ppi_worker_run(const struct ppi_heritage *heritage, unsigned seat,
+                              uint32_t incarnation, pid_t supervisor)
+{
+    leave_supervisor(heritage, supervisor);
+    live(heritage, seat, incarnation, supervisor);
+}
+
+_Noreturn void ppi_spare_run(const struct ppi_heritage *heritage, uint32_t number,
+                             pid_t supervisor)
+{
+    const struct ppi_control_shm *control = heritage->queue.control;
+    uint32_t call;
+
+    leave_supervisor(heritage, supervisor);
+    prctl(PR_SET_NAME, "pp-spare");
+    /* Partner: call_spare() in the supervisor.  Until then it may write what that may, but
+       nothing of the user's runs. */
+    while ((call = atomic_load_explicit(&control->call, memory_order_acquire)) != number)
+        heritage->queue.futex->wait(&control->call, call, PPI_NEVER);
+    live(heritage, control->called_to_seat, control->called_incarnation, supervisor);
 }

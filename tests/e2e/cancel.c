@@ -274,7 +274,7 @@ static void check_running(int workers, double grace)
         CHECK_EQ(pp_cancel(result), 0);
         CHECK_EQ(pp_wait(result, .timeout = 60), 0);
         check_cancelled(result, "stay_or_triple");
-        CHECK(!is_alive(atomic_load(&marks[way].pid))); /* it can write to nothing any more */
+        CHECK_SOON(!is_alive(atomic_load(&marks[way].pid))); /* it may still be exiting */
         check_works(pool);
         CHECK_EQ(atomic_load(&marks[way].runs), 1);
     }

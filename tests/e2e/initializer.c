@@ -70,6 +70,37 @@ static void plan_free(struct plan *plan)
     shared_free(plan, sizeof *plan);
 }
 
+struct arrival {
+    atomic_int runs, done;
+    bool last_first; /* who comes first takes longest */
+};
+
+static int come_one_by_one(void *arg)
+{
+    struct arrival *arrival = arg;
+    int run = atomic_fetch_add(&arrival->runs, 1);
+
+    sleep_for(20000 * (arrival->last_first ? 4 - run : run + 1));
+    atomic_fetch_add(&arrival->done, 1);
+    return 0;
+}
+
+/* The pool is there when the last is ready, whichever is the last. */
+TEST(some_take_longer)
+{
+    for (int i = 0; i < 6; i++) {
+        struct arrival *arrival = shared_new(sizeof *arrival);
+        pp_pool *pool;
+
+        arrival->last_first = i % 2;
+        pool = pp_pool_new(.processes = 4, .initializer = come_one_by_one, .initarg = arrival);
+        CHECK(pool != NULL);
+        CHECK_EQ(atomic_load(&arrival->done), 4);
+        finish(pool);
+        shared_free(arrival, sizeof *arrival);
+    }
+}
+
 TEST(runs_once_in_each_worker)
 {
     struct plan *plan = plan_new(1000, 0);

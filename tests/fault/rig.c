@@ -109,8 +109,6 @@ void rig_open(struct rig *rig)
     rig->heritage.client = rig->heritage.poke = -1;
     rig->supervisor.heritage = &rig->heritage;
     rig->supervisor.queue = *rig->queue;
-    for (uint64_t slot = 0; slot < PPI_WINDOW; slot++)
-        rig->supervisor.resumed[slot] = PPI_NO_POSITION;
     shared =
         mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     CHECK(shared != MAP_FAILED);

@@ -66,6 +66,8 @@ static pp_pool *make_pool(void)
     CHECK(pool && seats <= MOST_SEATS);
     ppi_slab_init(&pool->slab, sizeof(struct pp_result));
     ppi_slab_init(&pool->chunks, sizeof(struct ppi_chunk));
+    pool->flights = ppi_flights_new();
+    CHECK(pool->flights != NULL);
     ppi_list_init(&pool->results);
     ppi_list_init(&pool->backlog);
     ppi_list_init(&pool->due);
@@ -272,14 +274,16 @@ static void sleep_until_news(void *what)
 
 static void be_supervisor(void *what)
 {
+    _Atomic uint32_t *order = &supervisor.queue.shm->command;
     uint32_t command;
 
     do {
+        supervisor.ending = atomic_load_explicit(order, memory_order_acquire) == PPI_FINISH;
         kill_condemned();
         reap_all();
         ppi_look_at_tasks(&supervisor);
-        command = atomic_load_explicit(&supervisor.queue.shm->command, memory_order_acquire);
-        supervisor.ending |= command == PPI_FINISH;
+        atomic_thread_fence(memory_order_seq_cst); /* partner: command() in the client */
+        command = atomic_load_explicit(order, memory_order_acquire);
         if (command == PPI_TERMINATE)
             kill_all();
         if (command >= PPI_FINISH && supervisor.alive == 0)
@@ -299,8 +303,6 @@ static void make_supervisor(pp_pool *pool)
     supervisor.heritage = &pool->heritage;
     supervisor.queue = pool->heritage.queue;
     supervisor.wanted = pool->heritage.workers;
-    for (unsigned slot = 0; slot < PPI_WINDOW; slot++)
-        supervisor.resumed[slot] = PPI_NO_POSITION;
     supervisor.look_at_ns = PPI_NEVER;
     atomic_store(&supervisor.queue.control->looks_at, PPI_NEVER);
     atomic_store(&supervisor.queue.control->state, PPI_POOL_RUNNING);
@@ -376,6 +378,8 @@ int __wrap_kill(pid_t pid, int signal)
 
 void __wrap_ppi_queue_leave(struct ppi_queue *queue)
 {
+    if (!has_ended(NULL)) /* here all processes share one mapping */
+        steps_await(has_ended, NULL);
     steps_enter_kernel();
     __real_ppi_queue_leave(queue);
 }

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -144,6 +145,110 @@ TEST(there_is_no_pidfd_of_nobody)
 {
     CHECK(ppi_pidfd_open(0) < 0);
     CHECK_EQ(ppi_pidfd_open(0x3fffffff), -ESRCH);
+}
+
+/* ---- Who is exiting ------------------------------------------------------ */
+
+static void *stay(void *nothing)
+{
+    for (;;)
+        pause();
+    return nothing;
+}
+
+/* A child that exits like this, dead and not waited for. */
+static pid_t make_dead(int signal, int status)
+{
+    pid_t pid = fork();
+    siginfo_t info;
+
+    if (pid == 0) {
+        prctl(PR_SET_NAME, ") Z 1 (0 4 4");
+        if (signal)
+            raise(signal);
+        _exit(status);
+    }
+    CHECK_EQ(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
+    return pid;
+}
+
+TEST(how_it_exits_is_known)
+{
+    int status = 0;
+    pid_t pid = make_dead(SIGKILL, 0);
+
+    CHECK(ppi_is_exiting(pid, &status));
+    CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    waitpid(pid, NULL, 0);
+    pid = make_dead(0, 3);
+    CHECK(ppi_is_exiting(pid, &status));
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 3);
+    waitpid(pid, NULL, 0);
+    CHECK(!ppi_is_exiting(pid, &status)); /* it is no more */
+}
+
+TEST(not_known_of_those_that_exit_well)
+{
+    pid_t pid = make_dead(0, 0);
+    int status;
+
+    CHECK(!ppi_is_exiting(pid, &status));
+    waitpid(pid, NULL, 0);
+}
+
+TEST(the_living_are_not_exiting)
+{
+    pid_t pid = make_child(true);
+    int pidfd = pidfd_of(pid), status;
+
+    CHECK(!ppi_is_exiting(pid, &status));
+    kill(pid, SIGSTOP);
+    CHECK_SOON(state_of(pid) == 'T');
+    CHECK(!ppi_is_exiting(pid, &status));
+    CHECK_EQ(ppi_kill_children(), 1);
+    ppi_reap_quiet(pidfd);
+    close(pidfd);
+    CHECK(!ppi_is_exiting(getpid(), &status));
+    CHECK(!ppi_is_exiting(1, &status));
+}
+
+/* In another namespace the number may be somebody else's. */
+TEST(nor_are_others_children)
+{
+    int ends[2], status;
+    pid_t parent, pid = 0;
+
+    CHECK_EQ(pipe(ends), 0);
+    parent = fork();
+    if (parent == 0) {
+        pid = make_dead(SIGKILL, 0);
+        _exit(write(ends[1], &pid, sizeof pid) != sizeof pid || pause());
+    }
+    CHECK_EQ(read(ends[0], &pid, sizeof pid), sizeof pid);
+    CHECK(state_of(pid) == 'Z' && !ppi_is_exiting(pid, &status));
+    kill(parent, SIGKILL);
+    waitpid(parent, NULL, 0);
+    CHECK_EQ(close(ends[0]) + close(ends[1]), 0);
+    waitpid(pid, NULL, 0); /* if it is ours now */
+}
+
+/* Its first thread has ended, another has not: that may still write. */
+TEST(nor_those_that_have_another_thread)
+{
+    pid_t pid = fork();
+    int status;
+
+    if (pid == 0) {
+        pthread_t thread;
+
+        if (pthread_create(&thread, NULL, stay, NULL) == 0)
+            syscall(SYS_exit, 7); /* ends this thread */
+        _exit(1);
+    }
+    CHECK_SOON(state_of(pid) == 'Z'); /* of the first thread */
+    CHECK(!ppi_is_exiting(pid, &status));
+    kill(pid, SIGKILL);
+    CHECK_EQ(waitpid(pid, &status, 0), pid);
 }
 
 /* ---- Killing all children ------------------------------------------------ */

@@ -23,6 +23,8 @@ static pp_pool *make_pool(pp_result **result)
     struct ppi_flight *flight;
 
     CHECK(pool != NULL);
+    pool->flights = ppi_flights_new();
+    CHECK(pool->flights != NULL);
     pool->creator = &creator;
     pool->queue = &pool->heritage.queue;
     pool->loop = -1;
@@ -48,6 +50,7 @@ static void free_pool(pp_pool *pool, pp_result *result)
 {
     ppi_result_destroy(result);
     ppi_queue_destroy(pool->queue);
+    ppi_flights_free(pool->flights);
     free(pool);
 }
 

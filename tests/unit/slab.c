@@ -56,6 +56,35 @@ TEST(objects_are_zero_at_first_and_keep_what_is_stored)
         run_round(&random);
 }
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define APART true
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define APART true
+#endif
+#endif
+#ifndef APART
+#define APART false
+#endif
+
+TEST(what_is_freed_is_used_again_first)
+{
+    struct ppi_slab slab;
+
+    if (APART)
+        SKIP("sanitizers see each object on its own");
+    ppi_slab_init(&slab, 512);
+    for (unsigned i = 0; i < MOST; i++) /* several blocks, full ones */
+        objects[i] = ppi_slab_alloc(&slab);
+    for (unsigned i = 0; i < MOST / 2; i += 97) {
+        ppi_slab_free(&slab, objects[i]);
+        CHECK(ppi_slab_alloc(&slab) == objects[i]);
+    }
+    for (unsigned i = 0; i < MOST; i++)
+        ppi_slab_free(&slab, objects[i]);
+    ppi_slab_destroy(&slab);
+}
+
 TEST(nothing_is_freed_for_null)
 {
     struct ppi_slab slab;

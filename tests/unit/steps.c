@@ -369,8 +369,9 @@ static int wait_for(const _Atomic uint32_t *word, uint32_t value,
 /* The client's deadlines are its tests' own. */
 static int wait_either(const _Atomic uint32_t *word, uint32_t value,
                        const _Atomic uint32_t *other, uint32_t other_value,
-                       uint64_t deadline_ns)
+                       const _Atomic uint32_t *hint, uint64_t deadline_ns)
 {
+    (void)hint; /* nobody hints here */
     (void)deadline_ns;
     return wait_for(word, value, other, other_value, false);
 }
