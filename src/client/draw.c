@@ -318,9 +318,11 @@ static void measure_values(pp_iter *iter, struct ppi_chunk *chunk)
     const struct ppi_value *values = result->values;
     size_t bytes = result->count * iter->task->result_size;
 
-    for (size_t i = 0; i < result->count && iter->task->result_kind != PP_VALUE_; i++)
-        bytes += values[i].size;
-    iter->each = iter->each / 4 * 3 + bytes / result->count / 4;
+    if (iter->task->result_kind != PP_VALUE_) {
+        for (size_t i = 0; i < result->count; i++)
+            bytes += values[i].size;
+        iter->each = iter->each / 4 * 3 + bytes / result->count / 4;
+    }
     iter->held += bytes - chunk->held;
     chunk->held = bytes;
 }
