@@ -197,6 +197,8 @@ struct pp_pool {
     /* Waiting: one thread sleeps for all, the others follow it. */
     bool led;
     struct ppi_spin spin; /* of the one that leads */
+    bool choosy;          /* it sleeps until one result is there, and not for other news ... */
+    bool alone;           /* ... which is true only as long as nothing else is submitted */
     unsigned followers;
     pthread_cond_t progress;
 
@@ -410,6 +412,11 @@ void ppi_audit(pp_pool *pool, int dead);
  * with PP_CALLBACKS_POLL, running callbacks meanwhile.  0 or -ETIMEDOUT.
  */
 int ppi_wait_until(pp_pool *pool, bool (*done)(void *what), void *what, uint64_t deadline_ns);
+
+/* Locked.  The same for a result, for the calling thread: for its own callback it is there
+   already when that runs. */
+int ppi_wait_for(pp_result *result, uint64_t deadline_ns);
+bool ppi_is_there_for_me(void *result);
 
 /* Locked.  Takes in what is there, without waiting. */
 void ppi_look(pp_pool *pool);

@@ -321,6 +321,8 @@ void ppi_submit(pp_pool *pool, pp_result *result)
     bool first = ppi_list_empty(&pool->backlog);
 
     pool->open++;
+    if (pool->alone)
+        ppi_wake_leader(pool->queue);
     if (result->callback || result->error_callback) {
         result->expected = true;
         pool->expected++;

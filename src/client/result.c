@@ -355,8 +355,7 @@ void ppi_hand_out(pp_result *result, void *out, bool owned)
 
 /* ---- The interface ---- */
 
-/* Whether it is there for the calling thread: for its own callback it is already. */
-static bool is_there(void *what)
+bool ppi_is_there_for_me(void *what)
 {
     pp_result *result = what;
 
@@ -381,12 +380,12 @@ static int wait_locked(pp_result *result, double timeout)
     if (isnan(timeout))
         return -EINVAL;
     pthread_mutex_lock(&result->pool->lock);
-    if (is_there(result))
+    if (ppi_is_there_for_me(result))
         error = 0;
     else if (timeout > 0 && would_deadlock(result))
         error = -EDEADLK;
     else
-        error = ppi_wait_until(result->pool, is_there, result, ppi_deadline_ns(timeout));
+        error = ppi_wait_for(result, ppi_deadline_ns(timeout));
     if (error)
         pthread_mutex_unlock(&result->pool->lock);
     return error;
@@ -430,9 +429,9 @@ static bool lock_if_there(pp_result *result)
         return false;
     }
     pthread_mutex_lock(&result->pool->lock);
-    if (!is_there(result))
+    if (!ppi_is_there_for_me(result))
         ppi_look(result->pool);
-    if (is_there(result))
+    if (ppi_is_there_for_me(result))
         return true;
     pthread_mutex_unlock(&result->pool->lock);
     return false;

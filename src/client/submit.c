@@ -200,11 +200,6 @@ static pp_result *submit_async(pp_pool *pool, const struct order *order)
     return result;
 }
 
-static bool is_complete(void *what)
-{
-    return ppi_is_there(what);
-}
-
 /* Submits and waits; the result exists only meanwhile. */
 static int submit_and_wait(pp_pool *pool, const struct order *order, pp_error **failure)
 {
@@ -217,7 +212,7 @@ static int submit_and_wait(pp_pool *pool, const struct order *order, pp_error **
     pthread_mutex_lock(&pool->lock);
     result = submit(pool, order, &error);
     if (result) {
-        ppi_wait_until(pool, is_complete, result, PPI_NEVER);
+        ppi_wait_for(result, PPI_NEVER);
         first = ppi_first_failure(result);
         error = first ? ppi_error_code(first) : 0;
         if (first && failure)

@@ -33,6 +33,8 @@ static int follow(pp_pool *pool, uint64_t deadline_ns)
     struct timespec deadline = ppi_timespec(deadline_ns);
     int error, cancelable;
 
+    if (pool->choosy)
+        ppi_wake_leader(pool->queue); /* it leads for us, too */
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancelable); /* we hold the lock */
     pool->followers++;
     error = deadline_ns == PPI_NEVER
@@ -90,22 +92,47 @@ static bool lead_awake(pp_pool *pool)
     return found;
 }
 
+/*
+ * What the leader has to be woken for.  With nobody else to care for, that is the end of the
+ * one task that it waits for; or, of a map, when all that is in flight is the map's and no
+ * more of it has to be fed, that a worker has nothing to do: each wake-up before takes a CPU
+ * from the workers.  Records can wait: for many a worker wakes the service thread, or us.
+ */
+static uint64_t wanted(const pp_pool *pool, const pp_result *result)
+{
+    const struct ppi_flight *newest;
+
+    if (!result || result->stop_on_error || pool->followers > 0 || pool->expected > 0 ||
+        !ppi_list_empty(&pool->iterators) || result->next < result->count)
+        return PPI_ANYTHING;
+    newest = &pool->flights[result->newest % PPI_WINDOW];
+    if (result->in_flight == 1 && newest->result == result)
+        return newest->position;
+    return result->in_flight == pool->used && ppi_list_empty(&pool->backlog)
+               ? PPI_NONE_IN_PARTICULAR
+               : PPI_ANYTHING;
+}
+
 /* Sleeps until there is something to take in, unless there is already. */
 static int lead(pp_pool *pool, bool (*done)(void *what), void *what, uint64_t deadline_ns)
 {
+    uint64_t one;
     uint32_t bell;
     int error;
 
     if (lead_awake(pool))
         return 0;
-    bell = ppi_client_announce(pool->queue);
+    one = wanted(pool, done == ppi_is_there_for_me ? what : NULL);
+    bell = ppi_client_announce(pool->queue, one);
     if (ppi_news(pool, 1) || ppi_lost(pool) || done(what))
         return 0;
     pool->led = true;
+    pool->choosy = one != PPI_ANYTHING;
+    pool->alone = one == PPI_NONE_IN_PARTICULAR;
     pthread_mutex_unlock(&pool->lock);
     error = ppi_client_sleep(pool->queue, bell, deadline_ns);
     pthread_mutex_lock(&pool->lock);
-    pool->led = false;
+    pool->led = pool->choosy = pool->alone = false;
     ppi_notify(pool); /* somebody must lead, and we may be about to leave */
     return error == -ETIMEDOUT ? -ETIMEDOUT : 0;
 }
@@ -134,4 +161,9 @@ int ppi_wait_until(pp_pool *pool, bool (*done)(void *what), void *what, uint64_t
         error = pool->led || pool->lost ? follow(pool, deadline_ns)
                                         : lead(pool, done, what, deadline_ns);
     }
+}
+
+int ppi_wait_for(pp_result *result, uint64_t deadline_ns)
+{
+    return ppi_wait_until(result->pool, ppi_is_there_for_me, result, deadline_ns);
 }

@@ -112,6 +112,8 @@ enum ppi_command {
  *   magic…   client, once     whoever attaches     before the first fork       -
  *   tail     client's         worker's claim       release / acquire: all      pool ends
  *            publish                               below it is published
+ *   wanted   client that      worker that has      before client_waits is      pool ends
+ *            waits            committed            set to PPI_ONE (seq_cst)
  *   client_  client           worker's search      relaxed: a guess            -
  *   cpu
  *   command  client           supervisor, worker   release / acquire; then a   pool ends
@@ -135,6 +137,7 @@ struct ppi_queue_shm {
     uint32_t layout;
     uint32_t seats;
     _Alignas(PPI_LINE) _Atomic uint64_t tail;
+    _Atomic uint64_t wanted;
     _Atomic uint32_t client_cpu;
     _Alignas(PPI_LINE) _Atomic uint32_t command;
     _Atomic uint32_t hints; /* that a worker is dying */
@@ -164,8 +167,9 @@ struct ppi_queue_shm {
  *                 about to sleep, clears that;  for it: a wake-up is on
  *                 a worker that searches sets   its way, or a worker
  *                 its own mark, and clears it   searches
- *   client_waits  client sets; waker clears     the client is asleep or    client is woken by
- *                                               about to be                the reap
+ *   client_waits  client sets; waker clears     PPI_ANY, PPI_ONE: the      client is woken by
+ *                                               client is asleep or about  the reap
+ *                                               to be
  *   client_bell   whoever has a result          the client sleeps on it    rung by the reap
  *   event_waits   client sets; waker clears,    the client's event loop    cleared by the reap
  *                 or sets to PPI_EVENT_OWED     waits for the descriptor,
@@ -192,6 +196,13 @@ struct ppi_claims_shm {
     _Alignas(PPI_LINE) _Atomic uint64_t nappers[(PPI_MAX_SEATS + 63) / 64];
     _Alignas(PPI_LINE) _Atomic uint64_t words[PPI_WINDOW];
 };
+
+/*
+ * Of client_waits: what the client sleeps for.  PPI_ONE: for the last record of the task at
+ * the position wanted, or of none in particular; a worker that finds nothing to do wakes it,
+ * too, as does everything that is no worker's going on from one task to the next.
+ */
+enum { PPI_AWAKE, PPI_ANY, PPI_ONE };
 
 /* Of waking: nobody; a wake-up is on its way; from here on: the worker of seat n searches. */
 enum { PPI_NOBODY, PPI_WOKEN, PPI_SEARCHING };

@@ -83,6 +83,7 @@ void ppi_seat_commit(struct ppi_seat *seat, const struct ppi_record_shm *record,
     seat->tail++;
     atomic_store_explicit(&seat->shm->tail, seat->tail, memory_order_release);
     seat->untold = true;
+    seat->ended = record->flags & PPI_LAST ? record->position : PPI_NO_POSITION;
     if (seat->tail - seat->pressed >= PPI_PRESSING) {
         seat->pressed = seat->tail;
         ppi_wake_service(seat->queue);
@@ -102,5 +103,5 @@ void ppi_seat_tell_fenced(struct ppi_seat *seat)
     if (!seat->untold)
         return;
     seat->untold = false;
-    ppi_wake_client_fenced(seat->queue);
+    ppi_tell_client_fenced(seat->queue, seat->ended);
 }

@@ -24,6 +24,7 @@ struct ppi_seat {
     uint64_t pressed; /* tail when the service thread was last woken */
     uint64_t taken; /* records whose room is free again */
     bool untold;    /* there are records that the client has not been woken for */
+    uint64_t ended; /* the task that the last one of them ends, or PPI_NO_POSITION */
     struct ppi_outbox outbox;
     uint64_t marks[PPI_RECORDS];
 };
@@ -54,8 +55,8 @@ void ppi_seat_commit(struct ppi_seat *seat, const struct ppi_record_shm *record,
                      uint64_t mark);
 
 /*
- * Wakes the client for what was committed.  A fence must lie between the two; most
- * workers have one to make anyway, when they begin the next task, and use the second.
+ * Wakes the client for what was committed: the first in any case; the second, by a worker that
+ * goes on to other work and has fenced meanwhile, if it waits for that.
  */
 void ppi_seat_tell(struct ppi_seat *seat);
 void ppi_seat_tell_fenced(struct ppi_seat *seat);

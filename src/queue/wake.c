@@ -124,6 +124,16 @@ void ppi_wake_client_fenced(struct ppi_queue *queue)
     ppi_ring_event(queue);
 }
 
+void ppi_tell_client_fenced(struct ppi_queue *queue, uint64_t position)
+{
+    /* Acquire: the client stores what it wants before it says so. */
+    if (atomic_load_explicit(&queue->claims->client_waits, memory_order_acquire) == PPI_ONE &&
+        atomic_load_explicit(&queue->shm->wanted, memory_order_relaxed) != position)
+        ppi_ring_event(queue);
+    else
+        ppi_wake_client_fenced(queue);
+}
+
 void ppi_wake_service(struct ppi_queue *queue)
 {
     atomic_thread_fence(memory_order_seq_cst); /* partner: announce() */
@@ -172,11 +182,11 @@ void ppi_forget_sleeper(struct ppi_queue *queue, unsigned seat)
 }
 
 /* The bell's value, from before the flag was set.  Partners: those who call wake(). */
-static uint32_t announce(_Atomic uint32_t *flag, const _Atomic uint32_t *bell)
+static uint32_t announce(_Atomic uint32_t *flag, uint32_t what, const _Atomic uint32_t *bell)
 {
     uint32_t value = atomic_load_explicit(bell, memory_order_acquire);
 
-    atomic_store(flag, 1);
+    atomic_store(flag, what);
     atomic_thread_fence(memory_order_seq_cst);
     return value;
 }
@@ -199,9 +209,12 @@ static int sleep_on(struct ppi_queue *queue, const _Atomic uint32_t *bell, uint3
     return 0;
 }
 
-uint32_t ppi_client_announce(struct ppi_queue *queue)
+uint32_t ppi_client_announce(struct ppi_queue *queue, uint64_t wanted)
 {
-    return announce(&queue->claims->client_waits, &queue->claims->client_bell);
+    uint32_t what = wanted == PPI_ANYTHING ? PPI_ANY : PPI_ONE;
+
+    atomic_store(&queue->shm->wanted, wanted);
+    return announce(&queue->claims->client_waits, what, &queue->claims->client_bell);
 }
 
 int ppi_client_sleep(struct ppi_queue *queue, uint32_t bell, uint64_t deadline_ns)
@@ -218,7 +231,7 @@ void ppi_event_announce(struct ppi_queue *queue)
 
 uint32_t ppi_service_announce(struct ppi_queue *queue)
 {
-    return announce(&queue->claims->service_waits, &queue->claims->service_bell);
+    return announce(&queue->claims->service_waits, 1, &queue->claims->service_bell);
 }
 
 void ppi_service_doze(struct ppi_queue *queue, uint32_t bell)

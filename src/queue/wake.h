@@ -48,6 +48,12 @@ void ppi_wake_client(struct ppi_queue *queue);
 /* The same by somebody who has fenced since. */
 void ppi_wake_client_fenced(struct ppi_queue *queue);
 
+/*
+ * The same by a worker that goes on to other work, unless the client waits for something
+ * else than the end of this task (PPI_NO_POSITION: no task has ended).
+ */
+void ppi_tell_client_fenced(struct ppi_queue *queue, uint64_t position);
+
 /* Makes the event loop's descriptor readable if the loop waits for it. */
 void ppi_ring_event(struct ppi_queue *queue);
 
@@ -98,12 +104,15 @@ void ppi_forget_sleeper(struct ppi_queue *queue, unsigned seat);
 void ppi_wake_to_end(struct ppi_queue *queue, int count);
 
 /*
- * Client: announces that it will sleep.  What it then finds by looking once more
- * it must deal with instead; otherwise it sleeps, with what this returned, until
- * something happens, the supervisor dies or the deadline.  0 or -ETIMEDOUT, -EINTR,
+ * Client: announces that it will sleep: for anything, or for the end of the task at one
+ * position, or of none in particular, and then also until a worker has nothing to do.  What it
+ * then finds by looking once more it must deal with instead; otherwise it sleeps, with what
+ * this returned, until that happens, the supervisor dies or the deadline.  0 or -ETIMEDOUT, -EINTR,
  * -EAGAIN.
  */
-uint32_t ppi_client_announce(struct ppi_queue *queue);
+#define PPI_ANYTHING (UINT64_MAX - 1)
+#define PPI_NONE_IN_PARTICULAR (UINT64_MAX - 2)
+uint32_t ppi_client_announce(struct ppi_queue *queue, uint64_t wanted);
 int ppi_client_sleep(struct ppi_queue *queue, uint32_t bell, uint64_t deadline_ns);
 
 /*

@@ -111,8 +111,10 @@ static void commit(struct ppi_worker *worker, struct ppi_record_shm *record, uin
         flush_output();
     }
     ppi_seat_commit(&worker->seat, record, ppi_outbox_mark(&worker->seat.outbox));
-    if (!(record->flags & PPI_LAST)) /* what comes next may take long */
-        ppi_seat_tell(&worker->seat);
+    if (record->flags & PPI_LAST)
+        return; /* when the next task begins, or there is none */
+    atomic_thread_fence(memory_order_seq_cst); /* partner: the client's announce() */
+    ppi_seat_tell_fenced(&worker->seat);
 }
 
 /* A payload that lies in the outbox: where it is, or copied there.  NULL: no room. */

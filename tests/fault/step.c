@@ -148,7 +148,7 @@ static pid_t spawn_client(struct rig *rig)
 
     CHECK(pid >= 0);
     while (pid == 0) {
-        uint32_t bell = ppi_client_announce(rig->queue);
+        uint32_t bell = ppi_client_announce(rig->queue, PPI_ANYTHING);
 
         if (rig->queue->control->tail > 0 || ppi_queue_seat(rig->queue, VICTIM)->tail > 0)
             _exit(0);
@@ -205,7 +205,7 @@ static void begin(struct trial *trial)
         rig_submit(rig, scenario->task, 0, scenario->items);
     if (scenario->handed_back)
         die_once(trial);
-    trial->bell = ppi_client_announce(rig->queue);
+    trial->bell = ppi_client_announce(rig->queue, PPI_ANYTHING);
     trial->victim = rig_spawn(rig, VICTIM, trial->from);
     if (scenario->woken)
         wake_victim(trial);

@@ -122,12 +122,12 @@ TEST(records_go_round)
 TEST(a_commit_wakes_a_client_that_waits)
 {
     set_up(&counting);
-    ppi_client_announce(&queue);
+    ppi_client_announce(&queue, PPI_ANYTHING);
     commit_number(1);
     CHECK_EQ(wakes, 1);
     commit_number(2);
     CHECK_EQ(wakes, 1);
-    ppi_client_announce(&queue);
+    ppi_client_announce(&queue, PPI_ANYTHING);
     ppi_seat_tell(&seat); /* of what it was told already */
     CHECK_EQ(wakes, 1);
     tear_down();
@@ -297,7 +297,7 @@ static bool take_in(void)
 
 static void wait_for_records(void)
 {
-    uint32_t bell = ppi_client_announce(&queue);
+    uint32_t bell = ppi_client_announce(&queue, PPI_ANYTHING);
 
     if (!take_in() && !world.dead)
         ppi_client_sleep(&queue, bell, UINT64_MAX);

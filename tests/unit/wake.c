@@ -190,7 +190,7 @@ static void wait_for_news(void)
         wait_in_loop();
         return;
     }
-    bell = ppi_client_announce(&queue);
+    bell = ppi_client_announce(&queue, PPI_ANYTHING);
     if (!take_in())
         ppi_client_sleep(&queue, bell, UINT64_MAX);
 }

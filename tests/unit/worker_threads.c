@@ -199,7 +199,7 @@ static bool take_in(void)
 
 static void wait_for_records(void)
 {
-    uint32_t bell = ppi_client_announce(&queue);
+    uint32_t bell = ppi_client_announce(&queue, PPI_ANYTHING);
 
     if (!take_in())
         ppi_client_sleep(&queue, bell, UINT64_MAX);
