@@ -131,17 +131,45 @@ inline drain()
 #endif
 #endif
 
+/*
+ * The client may be lazy and want the end of one task, here of the oldest; or none in
+ * particular when all was submitted.
+ * LAZY_EARLY: also before.
+ */
+#if W == 1
+#define OLDEST slot_pos[0]
+#elif W == 2
+#define OLDEST (slot_pos[0] < slot_pos[1] -> slot_pos[0] : slot_pos[1])
+#endif
+#ifdef LAZY_EARLY
+#define MAY_WANT_NONE true
+#else
+#define MAY_WANT_NONE (n == NT)
+#endif
+inline announce()
+{
+#ifdef LAZY
+    if
+    :: client_waits = 1
+    :: wanted_pos = OLDEST; client_waits = 2
+    :: atomic { MAY_WANT_NONE -> wanted_pos = NONE }; client_waits = 2
+    fi
+#else
+    client_waits = 1
+#endif
+}
+
 /* CLIENT_NO_LOOK: sleeps without a look at the rings after client_waits is set. */
 inline wait_for_records()
 {
     client_bell_changed = 0;                /* b = client_bell */
-    client_waits = 1;
+    announce();
     if
 #ifdef CLIENT_NO_LOOK
     :: true
 #else
     :: !NEW_RECORDS
-    :: atomic { NEW_RECORDS -> client_bell_changed = 1; client_waits = 0; goto again }
+    :: atomic { NEW_RECORDS -> client_bell_changed = 1; goto again }
 #endif
     fi;
     atomic {
@@ -151,9 +179,9 @@ inline wait_for_records()
         fi
     };
     if
-    :: atomic { !client_asleep -> client_waits = 0; goto again }
+    :: atomic { !client_asleep -> goto again }
 #if CANCELS
-    :: atomic { CANCEL_TO_GIVE -> client_asleep = 0; client_waits = 0; goto cancel }
+    :: atomic { CANCEL_TO_GIVE -> client_asleep = 0; goto cancel }
 #endif
     fi
 }
@@ -324,5 +352,9 @@ claimed:
 all_done:
     atomic { assert(outcome == BIT(NT * CHUNK) - 1); command = 1 };
     bell_changed = ALL;
+#ifdef END_CHAIN
+    atomic { WAKE_ONE(s) }
+#else
     asleep = 0
+#endif
 }

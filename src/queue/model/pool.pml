@@ -3,7 +3,8 @@
  * Promela model of the protocol between client, supervisor and workers.
  * `./verify` runs all configurations with spin; this header says what they mean.
  *
- * Files: pool.pml (shared memory, parameters), worker.pml, supervisor.pml, client.pml.
+ * Files: pool.pml (shared memory, parameters), worker.pml with claims.pml and idle.pml,
+ * supervisor.pml, client.pml.
  * An inline stands for a C function or a part of one, a field for one in layout.h, where run_pos
  * is called runs, run_item item, and requeue_seq requeues; attempts count from 0 here.
  *
@@ -33,9 +34,26 @@
  * Deaths: a worker may die in place of any of its steps (DIES), DEATHS times in a run, so also
  * while another one is being reaped, and the new worker on the same seat again. A replacement
  * may fail for good as long as one worker is left. How many of the DEATHS and STOPS happen, and
- * whether a SIGTERM will kill, is chosen beforehand: a death that can still come would hide a hang, since it wakes
- * everybody. Client and supervisor do not die here: their deaths end the pool as a whole and
- * need no protocol in shared memory.
+ * whether a SIGTERM will kill, is chosen beforehand: a death that can still come would hide a
+ * hang, since it wakes everybody. Client and supervisor do not die here: their deaths end the
+ * pool as a whole and need no protocol in shared memory.
+ *
+ * Sleeping: waking says that somebody will look for work without being woken for it: a wake-up
+ * is on its way (WOKEN), or a worker searches (its MARK(), with SEARCH). Each clears only what
+ * it has said itself, and looks once more afterwards; who is about to sleep also clears WOKEN
+ * (it may be left by one who reached nobody), but no mark. The mark of a dead worker is cleared
+ * by the reap. With NAP a worker may sleep for a moment without its sleepers bit: a wake-up that
+ * was meant for a sleeper may hit it, so it clears WOKEN and looks, too.
+ *
+ * Telling the client: the record that ends a task leaves its worker with something untold. It
+ * tells the client when it has claimed the next task and stored run_pos (begin()), or when it
+ * has found none, before it searches, sleeps or leaves. Other records are told of at once. With
+ * LAZY a client that waits for the end of one task, or for all that it has submitted, which is
+ * all there is, may say so (client_waits is 2, wanted_pos): then who begins another task tells it
+ * only of the task that it wants; who finds nothing does in any case, and so does the reap.
+ *
+ * The end: the command finds all workers, by a look or by the bell. With END_CHAIN the client
+ * wakes one, each worker that ends two more, and the reap of one that has died then as well.
  *
  * Stops: the supervisor makes the stop word MAYBE, looks again at what the worker runs, and only
  * then sends SIGKILL, or with GRACE SIGTERM, after which it makes the word TERM. While the word
@@ -61,6 +79,17 @@
  *    them, the contents of a slot with its word. Several loads of which each can only turn
  *    from "nothing new" into "something new" are one step: if all said "nothing", they did so
  *    at the first. A load and the exchange that follows it if it pays are the exchange alone.
+ *  - Where a worker's look at the positions begins, at head or at a place of its own, does not
+ *    matter as long as nothing below is QUEUED: what is not QUEUED will never be, so to pass
+ *    over it is no step that anybody could tell. Nor does it matter that it looks at what lies
+ *    below the tail as read before, and reads it again only then: it does before it says that
+ *    there is nothing. So the claim is one look, find(), below a tail that was read before it;
+ *    a REQUEUED task it may see or not. With HINTS it is position by position as in C, with
+ *    head, the private position (past) and the tail as known, in configurations of their own;
+ *    whether head is moved after a claim (HEAD_STEP in C) is chosen each time.
+ *  - The looks of a search are none: it may end at any time, and go to claim or to sleep.
+ *    Whether a worker searches or naps, which in C depends on the CPUs and on what paid until
+ *    now, is chosen each time.
  *  - A counter of which only "has it changed since I read it?" is used (bell, client_bell,
  *    requeue_seq, the upper bits of the stop word) is a bit per reader; survived is one, too:
  *    "is the stop word". So they never wrap; in C that takes 2^30 steps at least.
@@ -76,7 +105,8 @@
  *    turn from "still so" into "no longer so". The poke and the looks that follow it are one: no
  *    other process can tell, but by a poke in between, which would make it look once more.
  *  - Not here: the client's service thread, which sleeps like the client but is woken by workers
- *    that fall asleep or have many records; the audit of damaged claim words.
+ *    that fall asleep or have many records; its event loop, which is told when the client is;
+ *    workers that retire, which tell the client as those that leave; the audit of damaged words.
  *  - An argument arena, payloads and ring overflow are left out (rings are large enough here,
  *    an assertion says so). The client is one thread, and drains only when it has to wait.
  *
@@ -86,16 +116,18 @@
  *    payload and run_item before it); the supervisor's ring tail; requeue_seq++ after the CAS
  *    to REQUEUED; released[]; command.
  *  - Store, seq_cst fence, load on both sides (either side may be the last to look):
- *      submit: tail | sleepers, waking     worker: sleepers bit, waking = 0 | head, tail,
- *          requeue_seq, command (the reaper and the stop command wake all, without a look)
- *      woken worker: waking = 0 | head, tail   submit: tail | waking
+ *      submit: tail | sleepers, waking     worker: sleepers bit, WOKEN cleared | head, tail,
+ *          words, requeue_seq, command (the reaper and the stop command wake all, without a look)
+ *      submit: tail | waking   woken worker, one that has searched or napped: waking | tail,
+ *          words
  *      commit: ring tail | client_waits    client: client_waits | the tails of all rings
+ *          (the fence is that of start:, or one of its own when nothing was found)
  *      start: run_item, run_pos | stop word, cancel word (also after a limited item: run_item)
  *          stop: stop word | ring tail, run_pos, run_item, started
  *          cancel: cancel word, poke | run_pos (looked at by the supervisor, after a fence)
  *  - bell is read (acquire) before the sleepers bit is set, client_bell before client_waits.
- *    exchange(waking), bell++ and exchange(client_waits), client_bell++ are seq_cst in that
- *    order, each bell++ before its futex_wake.
+ *    CAS(waking), bell++ and exchange(client_waits), client_bell++ are seq_cst in that order,
+ *    each bell++ before its futex_wake. The mark is set by a CAS, and cleared by one.
  *  - intent before the CAS; run_item before run_pos: program order is enough for the reaper (a
  *    dead process has executed a prefix of its program), so the compiler must keep it: at
  *    least relaxed atomics with signal fences, release stores to be plain. Who reads them of a
@@ -109,9 +141,9 @@
  * they end before), ENDLESS (from which item on the cancelled task never returns), RETRIES,
  * LIMITED (tasks have a time limit, as always with STOPS), GRACE, MEET, COMMIT_FIRST (each item
  * has a record, before run_item moves on; else a record is written when several may be done, and
- * the stop word was looked at). SYMMETRIC: the client
- * drains all rings in one step, by which all workers are alike, so that the first to die or to
- * last too long may as well be worker 0.
+ * the stop word was looked at), SEARCH, NAP, LAZY, HINTS, END_CHAIN. SYMMETRIC: the client drains
+ * all rings in one step, by which all workers are alike, so that the first to die or to last too
+ * long may as well be worker 0.
  * Configurations and the variants that must be rejected: see the table in `verify`; each
  * variant is a macro, explained where it is used.
  */
@@ -147,6 +179,9 @@
 #endif
 #if RETRIES > 1
 #error "retried is a set"
+#endif
+#if SEATS > 3 || W > 3
+#error "CHOOSE(), ANY_WORD() know of no more"
 #endif
 #ifndef ENDLESS
 #define ENDLESS CHUNK
@@ -223,13 +258,22 @@ byte cancels[W] = NONE;                     /* the position whose task is cancel
 #endif
 
 /* ---- claims part: written by all ---- */
-byte head;                                  /* a hint */
+#ifdef HINTS
+byte head;
+#endif
 byte words[W];
 byte sleepers;
-bit waking;
+byte waking;                                /* 0, WOKEN or the MARK() of who searches */
+#define WOKEN 1
+#define MARK(w) (2 + (w))
 byte bell_changed = ALL;                    /* has bell moved since this worker read it? */
 byte asleep;                                /* kernel: who sleeps on bell */
+#ifdef LAZY
+byte client_waits;                          /* 1; 2: is lazy */
+byte wanted_pos;                            /* then: a position, or NONE in particular */
+#else
 bit client_waits;
+#endif
 bit client_bell_changed = 1;
 bit client_asleep;
 
@@ -303,9 +347,10 @@ byte late = NONE;                            /* the item whose time was up when 
 bit cancel_given;
 
 /*
- * ring(): wakes one worker if some may sleep and none is on its way. STEP is the caller's kind
- * of step, DONE ends it, v is a free local variable. A worker on its way resets waking, and so
- * does each worker before its last look round: the ringer itself never does.
+ * ring(): wakes one worker if some may sleep and nobody is on its way or searches. STEP is the
+ * caller's kind of step, DONE ends it, v is a free local variable. A worker on its way resets
+ * waking, and so does each worker before its last look round: the ringer itself never does.
+ * RING_OVERWRITES: waking is exchanged, whatever it was.
  * RINGER_RESETS: the ringer does if it woke nobody, instead of the worker that goes to sleep.
  * In between a worker can lie down, and a submit still sees waking == 1.
  */
@@ -314,15 +359,24 @@ bit cancel_given;
 #else
 #define WOKE_NOBODY(STEP)
 #endif
+#ifdef RING_OVERWRITES
+#define OVERWRITE waking = WOKEN
+#else
+#define OVERWRITE skip
+#endif
 #define RING(STEP, v, DONE) \
     STEP(if :: sleepers == 0 -> DONE :: else fi); \
-    STEP(if :: waking -> DONE :: else -> waking = 1 fi); \
+    STEP(if :: waking != 0 -> OVERWRITE; DONE :: else -> waking = WOKEN fi); \
     STEP(bell_changed = ALL); \
     STEP( \
         if \
         :: asleep != 0 -> CHOOSE(v, asleep); CLEAR(asleep, v); v = 0; DONE \
         :: else \
         fi) WOKE_NOBODY(STEP)
+
+/* Wakes of those who sleep on the bell one, or two if there are. */
+#define WAKE_ONE(v) if :: asleep != 0 -> CHOOSE(v, asleep); CLEAR(asleep, v); v = 0 :: else fi
+#define WAKE_TWO(v) WAKE_ONE(v); WAKE_ONE(v)
 
 /* A chunk that is not at its end goes on after a record. */
 #if !CAN_STOP

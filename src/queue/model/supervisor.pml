@@ -241,7 +241,7 @@ inline send_kill(v)
 
 /*
  * After the reaping of v: NO_WAKE_WORKERS, NO_WAKE_CLIENT: that side is not woken.
- * WAKING_STAYS: waking is not reset.
+ * WAKING_STAYS: waking is not reset. NO_WAKE_AT_END: nobody is woken when all are to end.
  * LOOK_TORN: the first look reads started before item, and not once more after it. (In C the
  * second look would still find another time in started.)
  */
@@ -326,6 +326,12 @@ tell_client:
     atomic { write_death() };
 wake_all:
     CLEAR(sleepers, v);
+#ifdef END_CHAIN
+    if                                      /* it may have looked before there was a command */
+    :: atomic { command -> v = 0; goto wake_to_end }
+    :: true
+    fi;
+#endif
 #ifndef WAKING_STAYS
     waking = 0;
 #endif
@@ -334,10 +340,19 @@ wake_all:
     asleep = 0;
 #endif
 #ifndef NO_WAKE_CLIENT
+    client_waits = 0;
     client_bell_changed = 1;
     client_asleep = 0;
 #endif
     atomic { v = 0; goto end_wait };
+#ifdef END_CHAIN
+wake_to_end:
+#ifndef NO_WAKE_AT_END
+    bell_changed = ALL;
+    atomic { WAKE_TWO(v) };
+#endif
+    goto end_wait;
+#endif
 #if CAN_STOP
 stop:
     atomic { STOP_MAYBE(v) };

@@ -27,119 +27,21 @@ inline die()
     fi;
     CLEAR(alive, w); SET(dead, w); CLEAR(asleep, w);
     SET(bell_changed, w); SET(requeue_new, w);
-    h = 0; t = 0; p = 0; e = 0; item = 0; c = 0
+    t = 0; p = 0; e = 0; item = 0; c = 0; untold = 0;
+#ifdef LAZY
+    ended = 0;
+#endif
+#ifdef HINTS
+    h = 0; past = 0; known = 0; fresh = 0
+#endif
 }
 
 /* One step of a worker; in its place, the worker may die. */
 #define DIES atomic { MAY_DIE -> die(); goto end_empty_seat }
 #define STEP(...) if :: atomic { __VA_ARGS__ } :: DIES fi
 
-/* NO_GENERATION: the claim looks at the state alone. */
-#ifdef NO_GENERATION
-#define CLAIMABLE(word, p) (STATE_OF(word) == QUEUED || STATE_OF(word) == REQUEUED)
-#else
-#define CLAIMABLE(word, p) \
-    ((word) == WORD(GEN(p), QUEUED, 0) || (word) == WORD(GEN(p), REQUEUED, 0))
-#endif
-
-/* TWO_STEP_CLAIM: the claim first, the claimer's name (3 is nobody's) in a second step. */
-#ifdef TWO_STEP_CLAIM
-#define CLAIMER 3
-#else
-#define CLAIMER w
-#endif
-
-/* The CAS has succeeded. */
-inline take_it()
-{
-    words[SLOT(p)] = WORD(GEN_OF(e), CLAIMED, CLAIMER);
-    item = (STATE_OF(e) == REQUEUED -> resume[SLOT(p)] : 0);
-    e = 0
-}
-
-/* Looks at the positions from the head hint to the tail; on success `goto claimed`. */
-inline claim()
-{
-    STEP(t = tail; p = h);
-    do
-    :: atomic { p < t && !CLAIMABLE(words[SLOT(p)], p) -> p++ }
-    :: atomic { p < t && CLAIMABLE(words[SLOT(p)], p) -> e = words[SLOT(p)]; intent[w] = p };
-       STEP(
-           if
-           :: words[SLOT(p)] == e -> take_it(); t = p + 1; goto claimed
-           :: else -> e = 0; p++
-           fi)
-    :: atomic {
-           p >= t -> p = 0;
-           if :: head == h -> head = t :: else fi;
-           h = 0;
-           goto nothing_queued
-       }
-    :: DIES
-    od
-}
-
-/*
- * Looks at all words if something was requeued since it last found nothing there; before
- * claim(), since these tasks are older.
- */
-inline claim_requeued()
-{
-    STEP(
-        if
-        :: HAS(requeue_new, w) -> CLEAR(requeue_new, w)
-        :: else -> goto nothing_requeued
-        fi);
-    do
-    :: atomic { p < W && STATE_OF(words[p]) != REQUEUED -> p++ }
-    :: atomic {
-           p < W && STATE_OF(words[p]) == REQUEUED ->
-           e = words[p];
-           p = (GEN_OF(e) - 1) * W + p;
-           intent[w] = p
-       };
-       STEP(
-           if
-           :: words[SLOT(p)] == e -> take_it(); SET(requeue_new, w); goto claimed_requeued
-           :: else -> e = 0; p = SLOT(p) + 1
-           fi)
-    :: atomic { p == W -> p = 0; goto nothing_requeued }
-    :: DIES
-    od
-}
-
-#define LOOKS_NEW (h < tail || HAS(requeue_new, w) || command)
-
-/*
- * NO_SECOND_LOOK: no look round between the sleepers bit and futex_wait.
- * WOKEN_KEEPS_WAKING: a woken worker leaves waking set.
- */
-inline sleep_on_bell()
-{
-    STEP(t = 0; CLEAR(bell_changed, w));                /* b = bell */
-    STEP(SET(sleepers, w));
-#ifndef RINGER_RESETS
-    STEP(waking = 0);
-#endif
-#ifndef NO_SECOND_LOOK
-    STEP(h = head);
-    if
-    :: atomic { LOOKS_NEW -> SET(bell_changed, w); h = 0 };
-       STEP(CLEAR(sleepers, w); goto next)
-    :: atomic { !LOOKS_NEW -> h = 0 }
-    :: DIES
-    fi;
-#endif
-    STEP(if :: HAS(bell_changed, w) :: else -> SET(asleep, w); SET(bell_changed, w) fi);
-    if
-    :: atomic { !HAS(asleep, w) -> CLEAR(sleepers, w) }
-    :: DIES
-    fi;
-#ifndef WOKEN_KEEPS_WAKING
-    STEP(waking = 0);
-#endif
-    goto next
-}
+#include "claims.pml"
+#include "idle.pml"
 
 #if MEET
 #define MAY_RETURN \
@@ -151,7 +53,7 @@ inline sleep_on_bell()
 #define MAY_RETURN true
 #endif
 
-/* The user's function is called. */
+/* The user's function is called. Without stops that counts from where run_pos shows it. */
 inline start_item()
 {
     assert(!HAS(called, ITEM(p, item)));
@@ -189,21 +91,76 @@ inline commit(kind)
     c = item
 }
 
+/* The client hears of a record that ends its task by what the worker does next. */
+#ifdef LAZY
+#define ENDS_TASK untold = 1; ended = p
+#else
+#define ENDS_TASK untold = 1
+#endif
 inline write_record(kind)
 {
     commit(kind);
     if
-    :: item == CHUNK -> p = 0; c = 0; item = 0
+    :: item == CHUNK -> ENDS_TASK; p = 0; c = 0; item = 0; goto next
     :: else
     fi
 }
 
-inline wake_client()
-{
-    STEP(if :: client_waits -> client_waits = 0 :: else -> goto next fi);
-    STEP(client_bell_changed = 1);
-    STEP(client_asleep = 0; goto next)
-}
+/*
+ * Tells the client of the records committed, if it waits like that (WAITS); ends with DONE. The
+ * last record of a task is told of only when the next one begins, which has a fence anyway, or
+ * when there is none.
+ * NO_TELL_IDLE, LAZY_UNTOLD: who finds no task does not tell, or not a lazy client.
+ */
+#ifdef LAZY_UNTOLD
+#define WAITS_AT_ALL (client_waits == 1)
+#else
+#define WAITS_AT_ALL (client_waits != 0)
+#endif
+#define WAITS_FOR_RECORD (client_waits != 0)
+#define WAKE_CLIENT(DONE) \
+    STEP(client_bell_changed = 1); \
+    STEP(client_asleep = 0; DONE)
+#define TELL(WAITS, DONE) \
+    STEP(untold = 0; if :: WAITS -> client_waits = 0 :: else -> DONE fi); \
+    WAKE_CLIENT(DONE)
+
+/*
+ * The same when a task begins, after BEFORE in the same step. A lazy client is told only of the
+ * end of the task that it wants; of another it need not be told later, either, since then there
+ * will be another record.
+ * NO_TELL_BEGIN: who begins a task does not tell. LAZY_WANTS_NONE: nor a lazy client of what it
+ * wants.
+ */
+#if defined(NO_TELL_BEGIN)
+#define TELL_AT_BEGIN(BEFORE, DONE) STEP(BEFORE; DONE)
+#elif !defined(LAZY)
+#define TELL_AT_BEGIN(BEFORE, DONE) \
+    STEP( \
+        BEFORE; \
+        if \
+        :: untold && client_waits -> untold = 0; client_waits = 0 \
+        :: else -> untold = 0; DONE \
+        fi); \
+    WAKE_CLIENT(DONE)
+#else
+#ifdef LAZY_WANTS_NONE
+#define IS_WANTED false
+#else
+#define IS_WANTED (wanted_pos == ended)
+#endif
+#define TELL_AT_BEGIN(BEFORE, DONE) \
+    STEP( \
+        BEFORE; \
+        if \
+        :: untold && client_waits == 1 -> untold = 0; client_waits = 0; goto wakes \
+        :: untold && client_waits == 2 -> untold = 0 \
+        :: else -> untold = 0; DONE \
+        fi); \
+    STEP(if :: IS_WANTED && client_waits != 0 -> client_waits = 0 :: else -> DONE fi); \
+wakes: \
+    WAKE_CLIENT(DONE)
+#endif
 
 /* CANCEL_BIT: the cancel word does not say which position is cancelled. */
 #ifdef CANCEL_BIT
@@ -217,6 +174,23 @@ inline wake_client()
 #else
 #define KERNEL_CALL CLEAR(termed, w)                    /* or, in place of the step, it kills */
 #endif
+
+inline say_survived()
+{
+    STEP(if :: HAS(stop_changed, w) :: else -> SET(survived, w) fi)
+#ifndef NO_ALARM
+    ; STEP(poked = 1)
+#endif
+}
+
+/* Before it sleeps: a SIGTERM that was meant for its last task has not killed the worker. */
+inline answer_stop()
+{
+    STEP(if :: HAS(stop_term, w) -> CLEAR(stop_changed, w) :: else -> goto answered fi);
+    STEP(KERNEL_CALL);
+    say_survived();
+    STEP(SET(stop_changed, w))
+}
 
 /*
  * When run_pos and run_item tell what comes next: either the worker sees the stop word, or the
@@ -246,10 +220,7 @@ inline wait_while_stopped()
 #endif
 #ifdef GRACE
     STEP(if :: seen -> seen = 0; KERNEL_CALL :: else -> goto wait_for_word fi);
-    STEP(if :: HAS(stop_changed, w) :: else -> SET(survived, w) fi);
-#ifndef NO_ALARM
-    STEP(poked = 1);
-#endif
+    say_survived();
 wait_for_word:
 #endif
     STEP(HAS(stop_changed, w) -> goto look_again)       /* futex_wait */
@@ -271,12 +242,21 @@ wait_for_word:
  * NO_CHAIN: no ring() after a claim that leaves work behind.
  * RUN_POS_FIRST: run_pos is written before run_item.
  * STOP_NOT_BETWEEN: the stop word is not looked at between the items of a limited task.
+ * END_ALONE: who ends wakes nobody.
  * CANCEL_FIRST: the cancel word is looked at before run_pos is stored, and then no more.
  */
 active [SEATS] proctype worker()
 {
-    byte h, t, p, e;        /* head and tail as read, position, the word as read */
+    byte t, p, e;           /* tail as read, position, the word as read */
     byte item, c;           /* next item, first item without a record */
+    bit untold;             /* there is a record that the client was not told of */
+#ifdef LAZY
+    byte ended;             /* position of the task that it ends */
+#endif
+#ifdef HINTS
+    byte h, past, known;    /* head as read, position and tail as known from before */
+    bit fresh;              /* the tail was read in this claim */
+#endif
 #if CAN_STOP
     bit in_call;
     bit seen;               /* the stop word that was found not OFF is TERM */
@@ -292,30 +272,58 @@ next:
     fi;
     claim_requeued();
 nothing_requeued:
-    STEP(h = head);
     claim();
 nothing_queued:
+#ifndef NO_TELL_IDLE
+    if
+    :: atomic { untold -> skip };
+       TELL(WAITS_AT_ALL, goto told)
+    :: atomic { !untold -> if :: command -> goto leave :: else -> goto idle fi }
+    :: DIES
+    fi;
+told:
+#endif
     STEP(if :: command -> goto leave :: else fi);
+idle:
+#ifdef GRACE
+    answer_stop();
+answered:
+#endif
+#ifdef SEARCH
+    search();
+#endif
     sleep_on_bell();
+#ifdef NAP
+napping:
+    nap();
+#endif
 
 claimed:
 #ifdef TWO_STEP_CLAIM
     STEP(words[SLOT(p)] = WORD(GEN(p), CLAIMED, w));
 #endif
-    STEP(if :: head == h -> head = p + 1 :: else fi; h = 0);
+#ifdef HINTS
+    move_head();
+#endif
 claimed_requeued:
 #ifndef NO_CHAIN
-    /* t: the first position that it has not looked at */
-    STEP(if :: t < tail -> t = 0 :: else -> t = 0; goto run_task fi);
+    STEP(if :: sleepers == 0 -> goto run_task :: else fi);
+    STEP(LOOK(HAS(requeue_new, w)));
+    STEP(if :: IS_CLAIMABLE -> LOOKED :: else -> LOOKED; goto run_task fi);
     RING(STEP, e, goto run_task);
 #endif
 run_task:
-    t = 0;
+#ifdef MARK_UNTIL_CLAIM
+    STEP(CLEAR_MARK);
+#endif
 #if CAN_STOP
 #ifdef CANCEL_FIRST
     STEP(if :: CANCELLED_HERE -> goto cancelled :: else fi);
 #endif
-    STEP(run_item[w] = item; run_pos[w] = p; c = item);
+    STEP(
+        run_item[w] = item; run_pos[w] = p; c = item;
+        if :: untold :: else -> goto look_again fi);
+    TELL_AT_BEGIN(skip, goto look_again);
 look_again:
     wait_while_stopped();
 not_stopped:
@@ -332,12 +340,14 @@ not_stopped:
 #ifdef RUN_POS_FIRST
     STEP(run_pos[w] = p);
 #endif
-    STEP(run_item[w] = item; run_pos[w] = p; c = item; start_item());
+    TELL_AT_BEGIN(run_item[w] = item; run_pos[w] = p; c = item; start_item(), goto call);
 #endif
 call:
 #if CAN_STOP
 #ifdef COMMIT_FIRST
-    STEP(MAY_RETURN; finish_item(); commit(OK));
+    STEP(
+        MAY_RETURN; finish_item(); commit(OK);
+        if :: item == CHUNK -> ENDS_TASK; goto next :: else fi);
     goto committed;
 item_over:
     STEP(run_item[w] = item);
@@ -362,15 +372,17 @@ item_over:
 #endif
 #if CANCELS
 cancelled:                                              /* for all that is left */
-    STEP(if :: c < item -> write_record(OK) :: else fi);
+    STEP(if :: c < item -> write_record(OK); goto committed :: else fi);
     STEP(assert(slot_task[SLOT(p)] == cancel_task); item = CHUNK; write_record(CANCELLED));
 #endif
-#if CAN_STOP
 committed:
-#endif
-    wake_client();
+    TELL(WAITS_FOR_RECORD, goto next);
 
 leave:
+#if defined(END_CHAIN) && !defined(END_ALONE)
+    STEP(bell_changed = ALL);
+    STEP(WAKE_TWO(e));
+#endif
     atomic { CLEAR(alive, w); CLEAR(killed, w); t = 0 };
 end_left:
     false
