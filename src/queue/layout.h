@@ -361,7 +361,9 @@ struct ppi_control_seat_shm {
  *   seat         begins anything; futex  what it runs: either it sees
  *                                        the flag, or is seen to go on;
  *                                        TERM after the signal was sent
- *   seats[w]     client, worker w        incarnation before state         pool ends
+ *   seats[w]     client, worker w        incarnation before state; pid    pool ends
+ *                                        also by the worker, before it is
+ *                                        confined: before its first record
  *   dying        futex only              0 for ever: the kernel wakes one who sleeps on
  *                                        it when a worker begins to die
  *   spare        client when it ends     release / acquire                pool ends

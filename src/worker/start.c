@@ -147,6 +147,8 @@ static _Noreturn void live(const struct ppi_heritage *heritage, unsigned seat,
     queue.supervisor = supervisor;
     append_number(name, seat);
     prctl(PR_SET_NAME, name);
+    /* As the supervisor does, which may come to it only when we have run something. */
+    atomic_store_explicit(&queue.control->seats[seat].pid, getpid(), memory_order_relaxed);
     error = ppi_segment_confine_worker(&queue.segment, seat);
     if (error)
         _exit(1);
