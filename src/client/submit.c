@@ -96,9 +96,10 @@ int ppi_submit_copied(pp_pool *pool, pp_result *result, size_t size)
     ppi_submit(pool, result);
     if (result->next > 0 || ppi_state(result) != PPI_OPEN || size == 0)
         return 0;
-    /* It is in the backlog, and nowhere else.  There is no value yet. */
+    /* It is in the backlog, and nowhere else.  There is no value yet; but the place of a string
+       or bytes must say so until there is. */
     copy = result->one_value;
-    if (size > sizeof result->one_value)
+    if (size > sizeof result->one_value || result->task->result_kind != PP_VALUE_)
         copy = result->block = malloc(size);
     if (!copy) {
         ppi_list_remove(&result->waiting);

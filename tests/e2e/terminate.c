@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* pp_terminate(): at once, and what is open is cancelled. */
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "support.h"
@@ -144,4 +146,33 @@ TEST(terminate_a_map)
     }
     CHECK_EQ(pp_pool_free(pool), 0);
     gate_free(gate);
+}
+
+/* ---- Strings that never came ----------------------------------------------- */
+
+static const char *spell(long number)
+{
+    char *text = pp_reserve(32);
+
+    snprintf(text, 32, "%ld", number);
+    return text;
+}
+PP_TASK(const char *, spell, long, number);
+
+/* More than there are slots: most of them wait, with their arguments, in the client. */
+TEST(strings_that_never_came, .timeout = 60)
+{
+    enum { CALLS = 20000 };
+    pp_pool *pool = pp_pool_new(.processes = 1);
+    pp_result **results = calloc(CALLS, sizeof *results);
+    const char *text = NULL;
+
+    for (long i = 0; i < CALLS; i++)
+        CHECK((results[i] = pp_apply_async(pool, PP_CALL(spell, 0x5555 + i))) != NULL);
+    CHECK_EQ(pp_terminate(pool), 0);
+    CHECK_EQ(pp_get(results[CALLS - 1], &text), PP_ECANCELLED);
+    for (long i = 0; i < CALLS; i += 2)
+        pp_result_free(results[i]);
+    CHECK_EQ(pp_pool_free(pool), 0);
+    free(results);
 }
