@@ -106,12 +106,20 @@ static uint64_t first_of(const struct ppi_claimer *claimer, uint64_t head, uint6
     return head < claimer->next && claimer->next <= tail ? claimer->next : head;
 }
 
+/* Whether a head is nonsense, or very late: then all words are looked at, not all positions. */
+static bool is_far(uint64_t head, uint64_t tail)
+{
+    return head > tail || tail - head > 2 * PPI_WINDOW;
+}
+
 /* Takes the first task of those that the worker knows to have been published. */
 static bool take_known(struct ppi_claimer *claimer, uint64_t head, struct ppi_start *start)
 {
     uint64_t next = first_of(claimer, head, claimer->tail);
     bool taken = false;
 
+    if (is_far(next, claimer->tail))
+        return false;
     while (next < claimer->tail && !taken)
         taken = take(claimer, next++, start);
     claimer->next = next;
@@ -122,7 +130,7 @@ static bool take_known(struct ppi_claimer *claimer, uint64_t head, struct ppi_st
 static bool take_new(struct ppi_claimer *claimer, uint64_t head, struct ppi_start *start)
 {
     claimer->tail = atomic_load_explicit(&claimer->queue->shm->tail, memory_order_acquire);
-    if (head <= claimer->tail && claimer->tail - head <= 2 * PPI_WINDOW)
+    if (!is_far(head, claimer->tail))
         return take_known(claimer, head, start);
     /* Nonsense, or very late: only when all words say no is nothing left below the tail. */
     claimer->next = head;
@@ -187,7 +195,7 @@ bool ppi_claimable(const struct ppi_claimer *claimer)
             claimer->requeues ||
         atomic_load_explicit(&queue->shm->audits, memory_order_acquire) != claimer->audits)
         return true;
-    if (head > tail || tail - head > 2 * PPI_WINDOW)
+    if (is_far(head, tail))
         return true;
     for (head = first_of(claimer, head, tail); head < tail; head++)
         if (is_open(head, atomic_load_explicit(word_of(queue, head), memory_order_acquire)))

@@ -220,6 +220,21 @@ TEST(head_recovers)
     }
 }
 
+/* To walk there from it would take hours: also when the tail is known from the claim before. */
+TEST(no_walk_from_a_head_that_is_far_behind, .timeout = 30)
+{
+    const uint64_t base = PPI_WINDOW << 30;
+
+    set_up(base);
+    for (uint64_t i = 0; i < 8; i++)
+        publish(base + i);
+    atomic_store(&queue.claims->head, 0);
+    for (uint64_t i = 0; i < 8; i++)
+        check_claim(0, base + i);
+    check_nothing(0);
+    tear_down();
+}
+
 TEST(words_that_say_nonsense_are_not_claimed)
 {
     FOR_BEGINNINGS(base)
