@@ -15,12 +15,6 @@ static uint64_t load(const _Atomic uint64_t *field)
     return atomic_load_explicit(field, memory_order_acquire);
 }
 
-static uint32_t announced(const pp_pool *pool, unsigned seat)
-{
-    return atomic_load_explicit(&pool->queue->control->seats[seat].incarnation,
-                                memory_order_acquire);
-}
-
 /* Whether what a seat says is a living worker's, and not its predecessor's. */
 static bool is_live(const pp_pool *pool, unsigned seat)
 {
@@ -29,7 +23,7 @@ static bool is_live(const pp_pool *pool, unsigned seat)
     return atomic_load_explicit(&pool->queue->control->seats[seat].state,
                                 memory_order_acquire) == PPI_LIVE &&
            atomic_load_explicit(&shm->incarnation, memory_order_acquire) ==
-               announced(pool, seat);
+               ppi_announced(pool, seat);
 }
 
 /* Whether a word is one that a task of this position can have. */
@@ -40,7 +34,7 @@ static bool makes_sense(const pp_pool *pool, uint64_t position, uint64_t word)
     return word == ppi_claim_word(position, PPI_QUEUED, 0) ||
            word == ppi_claim_word(position, PPI_REQUEUED, 0) ||
            (word == ppi_claim_word(position, PPI_CLAIMED, seat) && seat < pool->queue->seats &&
-            pool->released[seat] != announced(pool, seat));
+            pool->released[seat] != ppi_announced(pool, seat));
 }
 
 enum { NOBODY = -1, LATER = -2 };
@@ -53,7 +47,7 @@ static int runner_of(pp_pool *pool, uint64_t position)
 {
     for (unsigned seat = 0; seat < pool->queue->seats; seat++) {
         const struct ppi_seat_shm *shm = ppi_queue_seat(pool->queue, seat);
-        uint32_t incarnation = announced(pool, seat);
+        uint32_t incarnation = ppi_announced(pool, seat);
         uint64_t intent;
 
         if (pool->released[seat] == incarnation ||

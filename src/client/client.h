@@ -257,9 +257,6 @@ bool ppi_objects_have(struct ppi_objects *objects, uintptr_t address);
 
 /* ---- encode.c: arguments and what they point to ---- */
 
-/* Whether nothing of a task's arguments is a string or bytes. */
-bool ppi_is_flat(const pp_task *task);
-
 /* 0 or -EINVAL, -E2BIG: whether a task's description makes sense. */
 int ppi_check_task(const pp_task *task);
 
@@ -392,6 +389,9 @@ bool ppi_take_in(pp_pool *pool);
 
 /* Locked.  The same without what may follow from it: cancelling maps that stop on errors. */
 bool ppi_drain(pp_pool *pool);
+
+/* The incarnation that the supervisor has announced for a seat; 0: there never was one. */
+uint32_t ppi_announced(const pp_pool *pool, unsigned seat);
 
 /* Locked.  Has the supervisor end a worker that is not to be trusted. */
 void ppi_condemn(pp_pool *pool, unsigned seat, uint32_t incarnation);

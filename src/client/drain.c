@@ -198,8 +198,7 @@ void ppi_condemn(pp_pool *pool, unsigned seat, uint32_t incarnation)
     ppi_poke(pool);
 }
 
-/* The worker that the supervisor has announced for a seat; 0: there never was one. */
-static uint32_t announced_on(const pp_pool *pool, unsigned seat)
+uint32_t ppi_announced(const pp_pool *pool, unsigned seat)
 {
     return seat < pool->queue->seats
                ? atomic_load_explicit(&pool->queue->control->seats[seat].incarnation,
@@ -212,7 +211,7 @@ static uint32_t seated(const pp_pool *pool, unsigned seat)
 {
     uint32_t incarnation = atomic_load_explicit(
         &ppi_queue_seat(pool->queue, seat)->incarnation, memory_order_acquire);
-    uint32_t announced = announced_on(pool, seat);
+    uint32_t announced = ppi_announced(pool, seat);
 
     return incarnation == announced && incarnation != pool->released[seat] ? incarnation : 0;
 }
@@ -336,7 +335,7 @@ bool ppi_drain(pp_pool *pool)
     bool any = take_control(pool);
 
     /* Seats are given out from the first on: behind one that never was, none was. */
-    for (unsigned seat = 0; announced_on(pool, seat) != 0; seat++) {
+    for (unsigned seat = 0; ppi_announced(pool, seat) != 0; seat++) {
         uint32_t incarnation = seated(pool, seat);
 
         if (incarnation != 0)
@@ -365,7 +364,7 @@ bool ppi_news(const pp_pool *pool, uint64_t least)
 {
     if (pool->control_taken != load(&pool->queue->control->tail))
         return true;
-    for (unsigned seat = 0; announced_on(pool, seat) != 0; seat++)
+    for (unsigned seat = 0; ppi_announced(pool, seat) != 0; seat++)
         if (seated(pool, seat) != 0 &&
             load(&ppi_queue_seat(pool->queue, seat)->tail) - pool->taken[seat] >= least)
             return true;

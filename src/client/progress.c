@@ -13,14 +13,6 @@
 
 /* ---- Numbers ---- */
 
-static uint32_t announced_on(const pp_pool *pool, unsigned seat)
-{
-    return seat < pool->queue->seats
-               ? atomic_load_explicit(&pool->queue->control->seats[seat].incarnation,
-                                      memory_order_acquire)
-               : 0;
-}
-
 /*
  * Locked.  Whether a seat speaks of a worker whose death has not been dealt with.  That
  * cannot change before we unlock: only then may the seat be given to another, whose item
@@ -28,7 +20,7 @@ static uint32_t announced_on(const pp_pool *pool, unsigned seat)
  */
 static bool is_taken(const pp_pool *pool, unsigned seat)
 {
-    uint32_t incarnation = announced_on(pool, seat);
+    uint32_t incarnation = ppi_announced(pool, seat);
 
     /* Pairs with the release in ppi_seat_init(): what follows is this worker's. */
     return incarnation != pool->released[seat] &&
@@ -62,7 +54,7 @@ static size_t done_on_seats(pp_result *result)
 
     pool->looks++;
     /* Seats are given out from the first on: behind one that never was, none was. */
-    for (unsigned seat = 0; announced_on(pool, seat) != 0; seat++) {
+    for (unsigned seat = 0; ppi_announced(pool, seat) != 0; seat++) {
         struct ppi_flight *flight = is_taken(pool, seat) ? flight_on(result, seat) : NULL;
         uint64_t item;
         size_t known;

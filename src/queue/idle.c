@@ -54,9 +54,9 @@ static bool nap(const struct ppi_idler *idler, struct ppi_claimer *claimer)
     _Atomic uint64_t *nappers = &queue->claims->nappers[claimer->index / 64];
     uint64_t bit = UINT64_C(1) << claimer->index % 64;
     uint32_t bell = atomic_load_explicit(&queue->claims->bell, memory_order_acquire);
-    bool naps = may_nap(idler, queue);
+    bool naps;
 
-    if (!naps)
+    if (!may_nap(idler, queue))
         return false;
     atomic_fetch_or(nappers, bit);
     naps = ppi_awake(queue) > 0; /* not all at once: somebody must be there to be woken */
