@@ -3,7 +3,6 @@
 #ifndef PPI_BASE_CLOCK_H
 #define PPI_BASE_CLOCK_H
 
-#include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -19,12 +18,12 @@ static inline uint64_t ppi_now_ns(void)
     return (uint64_t)now.tv_sec * PPI_SECOND + (uint64_t)now.tv_nsec;
 }
 
-/* The same; or, where that will do, of the last tick of the kernel's, which costs next to nothing. */
-static inline uint64_t ppi_rough_now_ns(bool exactly)
+/* The same at the kernel's last tick, some milliseconds ago: costs next to nothing. */
+static inline uint64_t ppi_coarse_now_ns(void)
 {
     struct timespec now;
 
-    clock_gettime(exactly ? CLOCK_MONOTONIC : CLOCK_MONOTONIC_COARSE, &now);
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
     return (uint64_t)now.tv_sec * PPI_SECOND + (uint64_t)now.tv_nsec;
 }
 

@@ -11,6 +11,7 @@
 #include <procpool.h>
 #include <pthread.h>
 
+#include "base/clock.h"
 #include "base/slab.h"
 #include "client/list.h"
 #include "queue/heritage.h"
@@ -126,6 +127,12 @@ static inline enum ppi_result_state ppi_state(const pp_result *result)
 static inline bool ppi_is_there(const pp_result *result)
 {
     return atomic_load_explicit(&result->state, memory_order_acquire) == PPI_THERE;
+}
+
+/* For progress: of a single call nobody wants to know it to the microsecond. */
+static inline uint64_t ppi_now_for(const pp_result *result)
+{
+    return result->count > 1 ? ppi_now_ns() : ppi_coarse_now_ns();
 }
 
 static inline size_t ppi_failed(const pp_result *result)

@@ -261,7 +261,7 @@ static bool feed_chunk(pp_pool *pool, pp_result *result, size_t count)
     flight->end = result->next + count;
     flight->left = count;
     if (result->started_ns == 0)
-        result->started_ns = ppi_rough_now_ns(result->count > 1);
+        result->started_ns = ppi_now_for(result);
     result->next += count;
     result->cut++;
     result->in_flight++;

@@ -181,7 +181,7 @@ void ppi_settle(pp_result *result)
     pool->open--;
     pool->expected -= result->expected;
     ppi_set_state(result, PPI_DONE);
-    result->ended_ns = result->started_ns != 0 ? ppi_rough_now_ns(result->count > 1) : 0;
+    result->ended_ns = result->started_ns != 0 ? ppi_now_for(result) : 0;
     if (result->forgotten) {
         ppi_result_destroy(result);
     } else if (ppi_first_failure(result) ? result->error_callback : result->callback) {
