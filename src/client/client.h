@@ -341,6 +341,24 @@ void ppi_result_destroy(pp_result *result);
 /* Locked.  Frees the copy of the arguments: all is submitted, or never will be. */
 void ppi_free_arguments(pp_result *result);
 
+/* Locked.  Stores the values of a result that is there; owned: as blocks for free(). */
+void ppi_hand_out(pp_result *result, void *out, bool owned);
+
+/* Locked.  Stores one of these values, not owned. */
+void ppi_hand_out_item(pp_result *result, size_t item, void *out);
+
+/* ---- failures.c ---- */
+
+/* Locked. */
+void ppi_free_failures(pp_result *result);
+
+/* Whether an item has an outcome of its own; the first from here on that has none, or count. */
+bool ppi_has_outcome(const pp_result *result, size_t item);
+size_t ppi_next_missing(const pp_result *result, size_t item);
+
+/* Locked.  There is not even memory to say how items failed that have no outcome. */
+void ppi_fail_for_want(pp_result *result);
+
 /* Locked.  All items are done: if each has an outcome of its own, there is no rest. */
 void ppi_drop_needless_rest(pp_result *result);
 
@@ -356,17 +374,15 @@ pp_error *ppi_error_copy(const pp_error *error);
 /* What pp_get() returns for an error. */
 int ppi_error_code(const pp_error *error);
 
-/* Locked.  Stores the values of a result that is there; owned: as blocks for free(). */
-void ppi_hand_out(pp_result *result, void *out, bool owned);
-
-/* Locked.  Stores one of these values, not owned. */
-void ppi_hand_out_item(pp_result *result, size_t item, void *out);
-
 /*
  * Locked.  How an item of a result that is there failed, or NULL.  For those who ask
  * item by item, in order: *failures counts what of result->failures they have seen.
  */
 pp_error *ppi_failure_of_item(pp_result *result, size_t item, size_t *failures);
+
+/* Locked.  Makes an entry for each item that the rest stands for; false without memory.  What
+   pp_error_of() has handed out before stays. */
+bool ppi_spell_out_rest(pp_result *result);
 
 /* ---- outcome.c: what becomes of items ---- */
 
@@ -379,9 +395,6 @@ bool ppi_skip(pp_result *result, size_t first, size_t count);
 
 /* Locked.  An item failed; the message is copied.  False if that makes no sense. */
 bool ppi_fail(pp_result *result, const pp_error *error);
-
-/* Locked.  There is not even memory to say how items failed that have no outcome. */
-void ppi_fail_for_want(pp_result *result);
 
 /* Locked.  All items that have no outcome end like this: index does not matter. */
 void ppi_fail_rest(pp_result *result, const pp_error *error);

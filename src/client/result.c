@@ -78,45 +78,6 @@ static void free_values(pp_result *result)
         free(result->values);
 }
 
-/* What is said when there is no memory to say more; index is nobody's. */
-static pp_error want_of_memory = {
-    .size = sizeof want_of_memory,
-    .kind = PP_RAISED,
-    .code = ENOMEM,
-    .function = "",
-    .message = "out of memory",
-};
-static struct ppi_failures want_of_failures = { .rest = &want_of_memory };
-
-void ppi_fail_for_want(pp_result *result)
-{
-    if (result->failures)
-        result->failures->rest = &want_of_memory;
-    else
-        result->failures = &want_of_failures;
-}
-
-static void free_rest(pp_error *rest)
-{
-    if (rest != &want_of_memory)
-        free(rest);
-}
-
-static void free_failures(pp_result *result)
-{
-    struct ppi_failures *failures = result->failures;
-
-    if (failures == &want_of_failures)
-        return;
-    for (size_t i = 0; i < failures->count; i++)
-        free((char *)failures->all[i].message);
-    free(failures->all);
-    free(failures->former_all);
-    free_rest(failures->rest);
-    free_rest(failures->former_rest);
-    free(failures);
-}
-
 void ppi_free_arguments(pp_result *result)
 {
     if (result->items)
@@ -135,7 +96,7 @@ void ppi_result_destroy(pp_result *result)
     ppi_list_remove(&result->stopping);
     free_values(result);
     if (result->failures)
-        free_failures(result);
+        ppi_free_failures(result);
     if (result->outcomes != &result->few_outcomes)
         free(result->outcomes);
     if (result->block)
@@ -144,159 +105,6 @@ void ppi_result_destroy(pp_result *result)
         ppi_slab_free(&pool->chunks, ppi_chunk_of(result));
     else
         ppi_slab_free(&pool->slab, result);
-}
-
-/* ---- Errors ---- */
-
-static bool has_outcome(const pp_result *result, size_t item)
-{
-    return result->outcomes[item / 64] >> item % 64 & 1;
-}
-
-/* The first item from here on without an outcome; count if there is none. */
-static size_t next_missing(const pp_result *result, size_t item)
-{
-    while (item < result->count && has_outcome(result, item))
-        item += result->outcomes[item / 64] == UINT64_MAX ? 64 - item % 64 : 1;
-    return item < result->count ? item : result->count;
-}
-
-void ppi_drop_needless_rest(pp_result *result)
-{
-    struct ppi_failures *failures = result->failures;
-
-    if (!ppi_rest(result) || next_missing(result, 0) < result->count)
-        return;
-    if (failures == &want_of_failures) {
-        result->failures = NULL;
-        return;
-    }
-    free_rest(failures->rest);
-    failures->rest = NULL;
-}
-
-/* Of a map that stopped on an error: the first item that failed and was not just stopped. */
-static const pp_error *first_cause(pp_result *result)
-{
-    const struct ppi_failures *failures = result->failures;
-
-    for (size_t i = 0; i < failures->count; i++)
-        if (failures->all[i].kind != PP_CANCELLED)
-            return &failures->all[i];
-    return NULL;
-}
-
-const pp_error *ppi_first_failure(pp_result *result)
-{
-    struct ppi_failures *failures = result->failures;
-    const pp_error *cause;
-
-    if (!failures)
-        return NULL;
-    cause = result->stop_on_error ? first_cause(result) : NULL;
-    if (cause)
-        return cause;
-    if (failures->rest) {
-        failures->rest->index = next_missing(result, 0);
-        if (failures->count == 0 || failures->rest->index < failures->all[0].index)
-            return failures->rest;
-    }
-    return failures->count > 0 ? &failures->all[0] : NULL;
-}
-
-int ppi_error_code(const pp_error *error)
-{
-    static const int codes[] = {
-        [PP_SUCCEEDED] = 0,           [PP_RAISED] = PP_ERAISED,
-        [PP_CRASHED] = PP_ECRASHED,   [PP_TIMED_OUT] = PP_ETIMELIMIT,
-        [PP_CANCELLED] = PP_ECANCELLED, [PP_BROKEN] = PP_EBROKEN,
-    };
-
-    return codes[error->kind];
-}
-
-pp_error *ppi_error_copy(const pp_error *error)
-{
-    size_t message = strlen(error->message) + 1, function = strlen(error->function) + 1;
-    pp_error *copy = malloc(sizeof *copy + message + function);
-    char *text = (char *)(copy + 1);
-
-    if (!copy)
-        return NULL;
-    *copy = *error;
-    copy->message = memcpy(text, error->message, message);
-    copy->function = memcpy(text + message, error->function, function);
-    return copy;
-}
-
-static int by_index(const void *a, const void *b)
-{
-    size_t x = ((const pp_error *)a)->index, y = ((const pp_error *)b)->index;
-
-    return x < y ? -1 : x > y;
-}
-
-void ppi_sort_failures(pp_result *result)
-{
-    struct ppi_failures *failures = result->failures;
-
-    if (failures && failures->count > 1)
-        qsort(failures->all, failures->count, sizeof *failures->all, by_index);
-}
-
-/* Adds an entry for each item that the rest stands for; false without memory. */
-static bool add_rest(const pp_result *result, pp_error *all, size_t *count)
-{
-    size_t old = *count;
-
-    for (size_t i = next_missing(result, 0); i < result->count;
-         i = next_missing(result, i + 1)) {
-        pp_error *error = &all[*count];
-
-        *error = *result->failures->rest;
-        error->index = i;
-        error->function = result->task->name;
-        error->message = strdup(result->failures->rest->message);
-        if (!error->message) {
-            while (*count > old)
-                free((char *)all[--*count].message);
-            return false;
-        }
-        ++*count;
-    }
-    return true;
-}
-
-/* Makes an entry for each item that the rest stands for; false without memory.  What
-   pp_error_of() has handed out before stays. */
-static bool spell_out_rest(pp_result *result)
-{
-    struct ppi_failures *failures = result->failures;
-    size_t missing = 0, count = failures->count;
-    pp_error *all;
-
-    if (failures == &want_of_failures)
-        return false;
-    for (size_t i = next_missing(result, 0); i < result->count; i = next_missing(result, i + 1))
-        missing++;
-    all = malloc((count + missing) * sizeof *all);
-    if (!all)
-        return false;
-    if (count > 0)
-        memcpy(all, failures->all, count * sizeof *all);
-    if (!add_rest(result, all, &count)) {
-        free(all);
-        return false;
-    }
-    for (size_t i = failures->count; i < count; i++)
-        result->outcomes[all[i].index / 64] |= UINT64_C(1) << all[i].index % 64;
-    failures->former_all = failures->all;
-    failures->former_rest = failures->rest;
-    failures->all = all;
-    failures->count = count;
-    failures->rest = NULL;
-    ppi_sort_failures(result);
-    return true;
 }
 
 /* ---- Values ---- */
@@ -326,15 +134,6 @@ void ppi_hand_out_item(pp_result *result, size_t item, void *out)
         hand_out_one(result, item, out, false);
 }
 
-pp_error *ppi_failure_of_item(pp_result *result, size_t item, size_t *failures)
-{
-    if (*failures < ppi_failed(result) && result->failures->all[*failures].index == item)
-        return &result->failures->all[(*failures)++];
-    if (has_outcome(result, item))
-        return NULL;
-    return ppi_rest(result) ? ppi_rest(result) : &want_of_memory;
-}
-
 void ppi_hand_out(pp_result *result, void *out, bool owned)
 {
     size_t failure = 0;
@@ -348,7 +147,7 @@ void ppi_hand_out(pp_result *result, void *out, bool owned)
     for (size_t i = 0; i < result->count; i++) {
         if (failure < ppi_failed(result) && result->failures->all[failure].index == i)
             failure++;
-        else if (has_outcome(result, i))
+        else if (ppi_has_outcome(result, i))
             hand_out_one(result, i, (char *)out + i * result->task->result_size, owned);
     }
 }
@@ -475,8 +274,8 @@ PPI_PUBLIC size_t pp_failures(pp_result *result)
         return 0;
     failures = ppi_failed(result);
     if (ppi_rest(result))
-        for (size_t i = next_missing(result, 0); i < result->count;
-             i = next_missing(result, i + 1))
+        for (size_t i = ppi_next_missing(result, 0); i < result->count;
+             i = ppi_next_missing(result, i + 1))
             failures++;
     pthread_mutex_unlock(&result->pool->lock);
     return failures;
@@ -488,7 +287,7 @@ PPI_PUBLIC const pp_error *pp_failure(pp_result *result, size_t i)
 
     if (!lock_if_there(result))
         return NULL;
-    if ((!ppi_rest(result) || spell_out_rest(result)) && i < ppi_failed(result))
+    if ((!ppi_rest(result) || ppi_spell_out_rest(result)) && i < ppi_failed(result))
         error = &result->failures->all[i];
     pthread_mutex_unlock(&result->pool->lock);
     return error;
