@@ -48,7 +48,7 @@ static double pace_of(const pp_result *result)
     const pp_pool *pool = result->pool;
 
     if (result->done > 0)
-        return (double)(ppi_now_ns() - result->started_ns) * pool->heritage.workers /
+        return (double)(ppi_now_ns() - result->started_ns) * ppi_queue_workers(pool->queue) /
                (double)result->done;
     return pool->known.run == result->task->run ? pool->known.item_ns : 0;
 }
@@ -87,7 +87,7 @@ static size_t copied_items(const pp_result *result)
  */
 static size_t guided_chunk(const pp_result *result, double pace)
 {
-    unsigned workers = result->pool->heritage.workers;
+    unsigned workers = ppi_queue_workers(result->pool->queue);
     size_t left = result->count - result->next, chunk = left / (2 * workers);
     size_t doublings = result->cut / workers * 2, most, least = 1;
 
@@ -115,7 +115,7 @@ static size_t chunk_of(const pp_result *result, double pace)
 /* Whether enough guided chunks are in flight, so that the next can wait for what they show. */
 static bool is_ahead(const pp_pool *pool, const pp_result *result, double pace)
 {
-    size_t workers = pool->heritage.workers;
+    size_t workers = ppi_queue_workers(pool->queue);
 
     if (!is_guided(result) || (!result->waits && pool->mode == PP_CALLBACKS_POLL))
         return false; /* in the latter case it is not known when we are here again */
@@ -133,7 +133,7 @@ static bool wants_more(const pp_pool *pool, const pp_result *result, double pace
     if (is_ahead(pool, result, pace))
         return false;
     return !result->items || result->block || result->staged < STAGED_BYTES ||
-           result->in_flight < 2 * (size_t)pool->heritage.workers;
+           result->in_flight < 2 * (size_t)ppi_queue_workers(pool->queue);
 }
 
 static uint64_t free_position(const pp_pool *pool)

@@ -23,7 +23,7 @@
 
 static int copy_sizes(pp_iter *iter, const pp_imap_options *options)
 {
-    size_t workers = iter->pool->heritage.workers, chunks = CHUNKS_PER_WORKER * workers;
+    size_t workers = ppi_queue_workers(iter->pool->queue), chunks = CHUNKS_PER_WORKER * workers;
 
     if (options->chunksize < 0 || options->window < 0)
         return -EINVAL;

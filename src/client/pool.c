@@ -221,7 +221,7 @@ static void unmake(pp_pool *pool)
     free(pool);
 }
 
-static pp_pool *allocate(const pp_pool_options *options, unsigned workers)
+static pp_pool *allocate(const pp_pool_options *options)
 {
     pp_pool *pool = calloc(1, sizeof *pool);
 
@@ -239,11 +239,9 @@ static pp_pool *allocate(const pp_pool_options *options, unsigned workers)
     ppi_list_init(&pool->iterators);
     pool->queue = &pool->heritage.queue;
     pool->mode = options->callbacks;
-    pool->queue->workers = workers;
     pool->queue->cpus = usable_cpus();
     if (options->spin == PP_SPIN_ADAPTIVE && pool->queue->cpus > 1)
         pool->queue->spin_ns = PPI_SPIN_NS;
-    pool->heritage.workers = workers;
     pool->heritage.initializer = options->initializer;
     pool->heritage.initarg = options->initarg;
     pool->heritage.max_items = (uint64_t)options->max_tasks_per_child;
@@ -311,7 +309,7 @@ static bool has_started(void *what)
 {
     pp_pool *pool = what;
 
-    for (unsigned seat = pool->heritage.workers; seat-- > 0 && !pool->lost;) {
+    for (unsigned seat = ppi_queue_workers(pool->queue); seat-- > 0 && !pool->lost;) {
         atomic_store_explicit(&pool->queue->shm->awaited, seat, memory_order_relaxed);
         atomic_thread_fence(memory_order_seq_cst); /* partner: become_ready() in the worker */
         if (!is_ready(pool, seat))
@@ -395,7 +393,7 @@ static int start(pp_pool *pool, pp_error **error)
     return code;
 }
 
-static int make(pp_pool *pool)
+static int make(pp_pool *pool, unsigned workers)
 {
     int error = make_creator_mark(pool);
 
@@ -407,7 +405,9 @@ static int make(pp_pool *pool)
     if (!error)
         error = make_descriptors(pool);
     if (!error)
-        error = make_queue(pool, pool->heritage.workers);
+        error = make_queue(pool, workers);
+    if (!error)
+        atomic_store_explicit(&pool->queue->shm->workers, workers, memory_order_relaxed);
     return error;
 }
 
@@ -433,10 +433,9 @@ static int check_options(const pp_pool_options *options, char *why, size_t size)
 static pp_pool *prepare(const pp_pool_options *options, int *code)
 {
     unsigned workers = options->processes ? (unsigned)options->processes : usable_cpus();
-    pp_pool *pool =
-        allocate(options, workers < PPI_MAX_WORKERS ? workers : PPI_MAX_WORKERS);
+    pp_pool *pool = allocate(options);
 
-    *code = pool ? -make(pool) : ENOMEM;
+    *code = pool ? -make(pool, workers < PPI_MAX_WORKERS ? workers : PPI_MAX_WORKERS) : ENOMEM;
     if (!*code)
         return pool;
     if (pool)

@@ -7,13 +7,13 @@
 #ifndef PPI_QUEUE_HERITAGE_H
 #define PPI_QUEUE_HERITAGE_H
 
+#include <pthread.h>
 #include <sys/types.h>
 
 #include "queue/queue.h"
 
 struct ppi_heritage {
     struct ppi_queue queue;
-    unsigned workers;
     int (*initializer)(void *arg);
     void *initarg;
     uint64_t max_items; /* per worker; 0: no limit */
@@ -24,9 +24,28 @@ struct ppi_heritage {
 /* In a process forked for it: starts, replaces and ends the workers. */
 _Noreturn void ppi_supervisor_run(const struct ppi_heritage *heritage);
 
+/*
+ * The same in a thread of this process, whose workers are threads, too; 0 or -errno.  All
+ * signals are to be blocked when it is called.  The thread ends when the pool has.
+ */
+int ppi_supervisor_thread(const struct ppi_heritage *heritage, pthread_t *thread);
+
 /* In a process that the supervisor forked for it: runs tasks on this seat. */
 _Noreturn void ppi_worker_run(const struct ppi_heritage *heritage, unsigned seat,
                               uint32_t incarnation, pid_t supervisor);
+
+/* The same in a thread; returns what would be the exit status of a process. */
+int ppi_worker_thread(const struct ppi_heritage *heritage, unsigned seat, uint32_t incarnation);
+
+/*
+ * Without any supervisor: a worker that runs nothing by itself, but a task for each call of
+ * ppi_inline_step(), in the thread that calls; that returns false when there is none.  Making
+ * it runs the initializer: NULL and, in *code and message, why it failed.
+ */
+struct ppi_worker *ppi_inline_new(const struct ppi_heritage *heritage, int *code,
+                                  char message[PPI_MESSAGE_SIZE]);
+bool ppi_inline_step(struct ppi_worker *worker);
+void ppi_inline_free(struct ppi_worker *worker);
 
 /*
  * In a process that the supervisor forked in advance: waits until that gives the spare of

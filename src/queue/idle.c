@@ -9,7 +9,7 @@ static bool has_news(const void *what)
 {
     const struct ppi_claimer *claimer = what;
 
-    return ppi_claimable(claimer) || ppi_told_to_end(claimer->queue);
+    return ppi_claimable(claimer) || ppi_told_to_end(claimer->queue) || ppi_is_dismissed(claimer);
 }
 
 /* Whether the client can go on while this worker stays awake. */

@@ -118,6 +118,8 @@ enum ppi_command {
  *   cpu
  *   command  client           supervisor, worker   release / acquire; then a   pool ends
  *                                                  poke or the bell
+ *   workers  client           supervisor; all      relaxed; then a poke        pool ends
+ *                             others: a guess
  *   awaited  client           worker, once it is   stored, fence, then looks   pool ends
  *                             ready                at the seat's state; the
  *                                                  worker the other way round
@@ -140,6 +142,7 @@ struct ppi_queue_shm {
     _Atomic uint64_t wanted;
     _Atomic uint32_t client_cpu;
     _Alignas(PPI_LINE) _Atomic uint32_t command;
+    _Atomic uint32_t workers; /* that there are to be */
     _Atomic uint32_t hints; /* that a worker is dying */
     _Atomic uint32_t awaited; /* the seat whose worker wakes the client when it is ready */
     _Atomic uint64_t audits;
@@ -336,10 +339,13 @@ enum {
 
 /* What the supervisor says of a seat. */
 struct ppi_control_seat_shm {
-    _Atomic uint32_t state;
+    _Alignas(32) _Atomic uint32_t state;
     _Atomic uint32_t incarnation;
     _Atomic int32_t pid;
     _Atomic uint32_t stop;
+    _Atomic uint32_t dismissed; /* 1: the worker is to leave when it has done its task */
+    _Atomic uint32_t id;        /* the worker's, from 0; of those that live, each has its own */
+    _Atomic uint32_t life;      /* how many workers have had this id, from 1 */
 };
 
 /*
@@ -361,7 +367,11 @@ struct ppi_control_seat_shm {
  *   seat         begins anything; futex  what it runs: either it sees
  *                                        the flag, or is seen to go on;
  *                                        TERM after the signal was sent
- *   seats[w]     client, worker w        incarnation before state; pid    pool ends
+ *   dismissed    its worker before each  relaxed; then the bell            pool ends
+ *   of a seat    task and before it
+ *                sleeps
+ *   seats[w]     client, worker w        id and life before incarnation,  pool ends
+ *                                        incarnation before state; pid
  *                                        also by the worker, before it is
  *                                        confined: before its first record
  *   dying        futex only              0 for ever: the kernel wakes one who sleeps on
@@ -374,7 +384,8 @@ struct ppi_control_seat_shm {
 struct ppi_control_shm {
     _Alignas(PPI_LINE) _Atomic uint32_t life;
     _Atomic uint32_t state;
-    uint64_t robust_node[2]; /* the kernel's struct robust_list */
+    uint64_t robust_node[2]; /* the kernel's struct robust_list ... */
+    uint64_t robust_head[3]; /* ... and its struct robust_list_head, of which it is the one node */
     int32_t failure_status;  /* wait status, or 0 */
     int32_t failure_code;    /* what the initializer returned, or -errno of the call that failed */
     char failure[PPI_MESSAGE_SIZE];

@@ -18,7 +18,6 @@ struct ppi_queue {
     char *shared; /* the user's */
     size_t shared_size;
     unsigned seats;
-    unsigned workers;  /* that there are to be */
     unsigned cpus;     /* that they and the client may use */
     uint64_t spin_ns;  /* that who waits stays awake at most; 0: never */
     const struct ppi_futex_ops *futex;
@@ -46,6 +45,12 @@ static inline struct ppi_slot_shm *ppi_queue_slot(const struct ppi_queue *queue,
                                                   uint64_t position)
 {
     return &queue->shm->slots[position % PPI_WINDOW];
+}
+
+/* Workers that there are to be: it may change at any time. */
+static inline unsigned ppi_queue_workers(const struct ppi_queue *queue)
+{
+    return atomic_load_explicit(&queue->shm->workers, memory_order_relaxed);
 }
 
 struct ppi_seat_shm *ppi_queue_seat(const struct ppi_queue *queue, unsigned seat);

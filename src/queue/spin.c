@@ -74,18 +74,19 @@ static uint64_t resting(const struct ppi_claims_shm *claims, unsigned i)
 
 unsigned ppi_awake(const struct ppi_queue *queue)
 {
-    unsigned count = 0;
+    unsigned count = 0, workers = ppi_queue_workers(queue);
 
     for (unsigned i = 0; i < (queue->seats + 63) / 64; i++)
         count += (unsigned)__builtin_popcountll(resting(queue->claims, i));
-    return count < queue->workers ? queue->workers - count : 0;
+    return count < workers ? workers - count : 0;
 }
 
 bool ppi_awake_elsewhere(const struct ppi_queue *queue, uint32_t cpu)
 {
+    unsigned workers = ppi_queue_workers(queue);
     bool any = false;
 
-    for (unsigned seat = 0; seat < queue->workers; seat++) {
+    for (unsigned seat = 0; seat < workers; seat++) {
         if (resting(queue->claims, seat / 64) >> seat % 64 & 1)
             continue;
         any = true;

@@ -66,6 +66,12 @@ bool ppi_told_to_end(const struct ppi_queue *queue)
     return atomic_load_explicit(&queue->shm->command, memory_order_acquire) >= PPI_FINISH;
 }
 
+bool ppi_is_dismissed(const struct ppi_claimer *claimer)
+{
+    return atomic_load_explicit(&claimer->queue->control->seats[claimer->index].dismissed,
+                                memory_order_relaxed);
+}
+
 void ppi_sleep(struct ppi_claimer *claimer)
 {
     struct ppi_queue *queue = claimer->queue;
@@ -76,7 +82,7 @@ void ppi_sleep(struct ppi_claimer *claimer)
     atomic_fetch_or(sleepers_of(queue, claimer->index), bit);
     /* Who has left the waking to another may have left it to us.  Fences, for ppi_wake_all(). */
     ppi_clear_waking(queue, PPI_WOKEN);
-    if (!ppi_claimable(claimer) && !ppi_told_to_end(queue)) {
+    if (!ppi_claimable(claimer) && !ppi_told_to_end(queue) && !ppi_is_dismissed(claimer)) {
         ppi_wake_service(queue); /* there may be more in the backlog */
         queue->futex->wait(&claims->bell, bell, UINT64_MAX);
         atomic_fetch_and(sleepers_of(queue, claimer->index), ~bit);

@@ -78,6 +78,9 @@ void ppi_clear_waking(struct ppi_queue *queue, uint32_t mine);
 /* Worker: whether it is to end when it finds nothing to do. */
 bool ppi_told_to_end(const struct ppi_queue *queue);
 
+/* Worker: whether it is to leave, even if there is something to do. */
+bool ppi_is_dismissed(const struct ppi_claimer *claimer);
+
 /* Whether a worker sleeps, or is about to. */
 bool ppi_anybody_sleeps(const struct ppi_queue *queue);
 

@@ -267,6 +267,7 @@ bool ppi_reap_worker(struct ppi_supervisor *supervisor, unsigned seat, int statu
     ppi_forget_stop(supervisor, seat);
     record_death(supervisor, &remains);
     place->pid = 0;
+    supervisor->has_id[place->id] = false;
     supervisor->alive--;
     atomic_store_explicit(&supervisor->queue.control->seats[seat].state, PPI_DEAD,
                           memory_order_release);

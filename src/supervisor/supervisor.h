@@ -25,6 +25,7 @@ struct ppi_stop {
 struct ppi_place {
     pid_t pid; /* of the living worker, or 0 */
     uint32_t incarnation;
+    uint32_t id;
     bool used; /* until the client has released this incarnation */
     pid_t dying; /* was reaped when it had begun to exit: until it has ended; or 0 */
     struct ppi_stop stop;
@@ -34,13 +35,36 @@ struct ppi_place {
    0.3 ms, and 10 ms more for each GB that the program had touched when the pool was made. */
 #define PPI_SLOW_FORK_NS (5 * PPI_MS)
 
+struct ppi_supervisor;
+
+/* How workers begin and end: as processes of their own, or as threads of the client. */
+struct ppi_kind {
+    /* Starts a worker on a seat that is announced for it; its pid, or -errno. */
+    pid_t (*start)(struct ppi_supervisor *supervisor, unsigned seat, uint32_t incarnation);
+
+    /* Reaps those that have ended, and stops what is to be stopped. */
+    void (*look)(struct ppi_supervisor *supervisor);
+
+    /* Ends all workers and what has come of them, and reaps them. */
+    void (*end)(struct ppi_supervisor *supervisor);
+
+    bool has_children; /* the kernel sends SIGCHLD when one ends */
+};
+
+extern const struct ppi_kind ppi_processes, ppi_threads;
+
 struct ppi_supervisor {
     const struct ppi_heritage *heritage;
+    const struct ppi_kind *kind;
+    struct ppi_thread *threads; /* by seat; NULL: they are processes */
     struct ppi_queue queue;
     struct ppi_place places[PPI_MAX_SEATS];
     uint64_t resumed[PPI_WINDOW]; /* the position that a slot's resume[] is about, plus 1; or 0 */
     uint64_t tail;                /* of the own records */
-    unsigned wanted, alive;       /* workers */
+    unsigned alive;               /* workers */
+    bool has_id[PPI_MAX_SEATS];   /* whether a worker that lives has this id ... */
+    uint32_t lives[PPI_MAX_SEATS]; /* ... and how many have had it */
+    bool over;                    /* all has ended */
     bool ending;                  /* no more replacements */
     bool killing;                 /* everything ends now: deaths are our doing */
     struct ppi_limit limit;
@@ -62,11 +86,25 @@ struct ppi_supervisor {
 /* Starts a worker; 0, -EBUSY while every seat waits for the client, or -errno of fork(). */
 int ppi_spawn_worker(struct ppi_supervisor *supervisor);
 
+/* ---- supervisor.c ---- */
+
+/* Makes the calling process, or thread, a supervisor of workers of this kind; all zero before. */
+void ppi_begin_supervising(struct ppi_supervisor *supervisor,
+                           const struct ppi_heritage *heritage, const struct ppi_kind *kind);
+
+/* Until all has ended. */
+void ppi_supervise(struct ppi_supervisor *supervisor);
+
+/* A worker runs no more, and this is how it ended: its wait status. */
+void ppi_reap(struct ppi_supervisor *supervisor, unsigned seat, int status);
+
+/* ---- processes.c ---- */
+
+/* What a process must do that has been forked to be a supervisor. */
+void ppi_become_supervisor(void);
+
 /* Forks a process that can take the next free seat at once, if forking then would be slow. */
 void ppi_keep_spare(struct ppi_supervisor *supervisor);
-
-/* The spare is dead. */
-void ppi_reap_spare(struct ppi_supervisor *supervisor);
 
 /* ---- reap.c: from a death to its consequences ---- */
 

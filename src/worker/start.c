@@ -4,6 +4,7 @@
 #include <linux/futex.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -29,7 +30,7 @@ void ppi_worker_init(struct ppi_worker *worker, struct ppi_queue *queue, unsigne
 
 static bool retired(const struct ppi_worker *worker)
 {
-    return worker->limited && worker->left == 0;
+    return (worker->limited && worker->left == 0) || ppi_is_dismissed(&worker->claimer);
 }
 
 void ppi_worker_loop(struct ppi_worker *worker)
@@ -54,15 +55,14 @@ void ppi_worker_loop(struct ppi_worker *worker)
     ppi_seat_tell(&worker->seat);
 }
 
-/* Ends a worker that cannot start. */
-static _Noreturn void fail(struct ppi_worker *worker, int code, const char *message)
+/* A worker that cannot start says why. */
+static void fail(struct ppi_worker *worker, int code, const char *message)
 {
     struct ppi_seat_shm *seat = worker->seat.shm;
 
     seat->code = code;
     snprintf(seat->message, sizeof seat->message, "%s", message);
     atomic_store_explicit(&seat->state, PPI_SEAT_FAILED, memory_order_release);
-    _exit(1);
 }
 
 /* snprintf() would touch more pages than all else that a worker does before it is ready. */
@@ -94,12 +94,15 @@ static void leave_supervisor(const struct ppi_heritage *heritage, pid_t supervis
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* Where pp_raise() in the initializer arrives. */
-static void initialize(struct ppi_worker *worker, const struct ppi_heritage *heritage)
+/* Whether the initializer succeeded.  Where pp_raise() in it arrives. */
+static bool initialize(struct ppi_worker *worker, const struct ppi_heritage *heritage)
 {
     worker->activity = PPI_INITIALIZING;
-    if (setjmp(worker->raised))
+    if (setjmp(worker->raised)) {
+        worker->activity = PPI_BETWEEN;
         fail(worker, worker->code ? worker->code : EINVAL, worker->message);
+        return false;
+    }
     worker->code = heritage->initializer ? heritage->initializer(heritage->initarg) : 0;
     worker->activity = PPI_BETWEEN;
     if (worker->code != 0) {
@@ -107,6 +110,7 @@ static void initialize(struct ppi_worker *worker, const struct ppi_heritage *her
                  worker->code);
         fail(worker, worker->code, worker->message);
     }
+    return worker->code == 0;
 }
 
 /* Partner: has_started() in the client, which waits for one worker after the other. */
@@ -134,14 +138,26 @@ static void announce_death(const struct ppi_queue *queue)
             (void *)((char *)&queue->control->dying - head->futex_offset);
 }
 
-/* The life of a worker that has a seat. */
-static _Noreturn void live(const struct ppi_heritage *heritage, unsigned seat,
-                           uint32_t incarnation, pid_t supervisor)
+/* The life of a worker that has a seat; its exit status. */
+static int live(struct ppi_worker *worker, const struct ppi_heritage *heritage)
+{
+    if (!initialize(worker, heritage))
+        return 1;
+    pthread_sigmask(SIG_SETMASK, NULL, &worker->mask);
+    become_ready(worker);
+    ppi_worker_loop(worker);
+    fflush(stdout);
+    atomic_store_explicit(&worker->seat.shm->state, PPI_SEAT_RETIRED, memory_order_release);
+    return 0;
+}
+
+/* The same for a process of its own. */
+static _Noreturn void live_alone(const struct ppi_heritage *heritage, unsigned seat,
+                                 uint32_t incarnation, pid_t supervisor)
 {
     static struct ppi_worker worker; /* this process has no other */
     static struct ppi_queue queue;
     char name[] = "pp-worker-\0\0\0\0\0"; /* the kernel takes no more */
-    int error;
 
     queue = heritage->queue;
     queue.supervisor = supervisor;
@@ -149,25 +165,18 @@ static _Noreturn void live(const struct ppi_heritage *heritage, unsigned seat,
     prctl(PR_SET_NAME, name);
     /* As the supervisor does, which may come to it only when we have run something. */
     atomic_store_explicit(&queue.control->seats[seat].pid, getpid(), memory_order_relaxed);
-    error = ppi_segment_confine_worker(&queue.segment, seat);
-    if (error)
+    if (ppi_segment_confine_worker(&queue.segment, seat) != 0)
         _exit(1);
     ppi_worker_init(&worker, &queue, seat, incarnation, heritage->max_items);
     announce_death(&queue);
-    initialize(&worker, heritage);
-    sigprocmask(SIG_SETMASK, NULL, &worker.mask);
-    become_ready(&worker);
-    ppi_worker_loop(&worker);
-    fflush(stdout);
-    atomic_store_explicit(&worker.seat.shm->state, PPI_SEAT_RETIRED, memory_order_release);
-    _exit(0);
+    _exit(live(&worker, heritage));
 }
 
 _Noreturn void ppi_worker_run(const struct ppi_heritage *heritage, unsigned seat,
                               uint32_t incarnation, pid_t supervisor)
 {
     leave_supervisor(heritage, supervisor);
-    live(heritage, seat, incarnation, supervisor);
+    live_alone(heritage, seat, incarnation, supervisor);
 }
 
 _Noreturn void ppi_spare_run(const struct ppi_heritage *heritage, uint32_t number,
@@ -182,5 +191,21 @@ _Noreturn void ppi_spare_run(const struct ppi_heritage *heritage, uint32_t numbe
        nothing of the user's runs. */
     while ((call = atomic_load_explicit(&control->call, memory_order_acquire)) != number)
         heritage->queue.futex->wait(&control->call, call, PPI_NEVER);
-    live(heritage, control->called_to_seat, control->called_incarnation, supervisor);
+    live_alone(heritage, control->called_to_seat, control->called_incarnation, supervisor);
+}
+
+int ppi_worker_thread(const struct ppi_heritage *heritage, unsigned seat, uint32_t incarnation)
+{
+    struct ppi_worker *worker = calloc(1, sizeof *worker);
+    struct ppi_queue queue = heritage->queue;
+    int status = 1;
+
+    atomic_store_explicit(&queue.control->seats[seat].pid, gettid(), memory_order_relaxed);
+    if (worker) {
+        ppi_worker_init(worker, &queue, seat, incarnation, heritage->max_items);
+        status = live(worker, heritage);
+    }
+    free(worker);
+    ppi_current_worker = NULL;
+    return status;
 }

@@ -76,7 +76,6 @@ static pp_pool *make_pool(void)
     make_creator_mark(pool);
     pool->queue = &pool->heritage.queue;
     pool->mode = engine.options.callbacks;
-    pool->heritage.workers = engine.options.workers;
     pool->heritage.max_items = engine.options.max_items;
     CHECK_EQ(ppi_waker_open(&pool->queue->poke), 0);
     pool->heritage.poke = pool->queue->poke.reader;
@@ -89,7 +88,7 @@ static pp_pool *make_pool(void)
     CHECK_EQ(ppi_buddy_init(&pool->arena, pool->queue->arena, ARENA, ARENA), 0);
     CHECK_EQ(ppi_buddy_init(&pool->shared, pool->queue->shared, ARENA, SIZE_MAX), 0);
     pool->queue->futex = &steps_futex;
-    pool->queue->workers = engine.options.workers;
+    atomic_store(&pool->queue->shm->workers, engine.options.workers);
     pool->queue->cpus = 1 + random_below(engine.random, 4);
     pool->queue->spin_ns = random_percent(engine.random, 70) ? PPI_SPIN_NS : 0;
     pool->tail = engine.options.first_position;
@@ -288,7 +287,7 @@ static void be_supervisor(void *what)
             kill_all();
         if (command >= PPI_FINISH && supervisor.alive == 0)
             break;
-        while (!supervisor.ending && supervisor.alive < supervisor.wanted && spawn())
+        while (!supervisor.ending && supervisor.alive < engine.options.workers && spawn())
             ;
         sleep_until_news(what);
     } while (true);
@@ -302,7 +301,6 @@ static void make_supervisor(pp_pool *pool)
     memset(&supervisor, 0, sizeof supervisor);
     supervisor.heritage = &pool->heritage;
     supervisor.queue = pool->heritage.queue;
-    supervisor.wanted = pool->heritage.workers;
     supervisor.look_at_ns = PPI_NEVER;
     atomic_store(&supervisor.queue.control->looks_at, PPI_NEVER);
     atomic_store(&supervisor.queue.control->state, PPI_POOL_RUNNING);

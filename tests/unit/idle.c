@@ -71,7 +71,7 @@ static void set_up(void)
 {
     CHECK_EQ(ppi_queue_create(&queue, WORKERS, KIB64, KIB64, KIB64), 0);
     queue.futex = &fake;
-    queue.workers = WORKERS;
+    atomic_store(&queue.shm->workers, WORKERS);
     queue.cpus = WORKERS + 1;
     queue.spin_ns = PPI_SPIN_NS;
     memset(&kernel, 0, sizeof kernel);

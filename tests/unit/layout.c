@@ -28,7 +28,7 @@ TEST(sizes)
     CHECK_EQ(sizeof(struct ppi_slot_shm), 128);
     CHECK_EQ(sizeof(struct ppi_ack_shm), 64);
     CHECK_EQ(sizeof(struct ppi_record_shm), 64);
-    CHECK_EQ(sizeof(struct ppi_control_seat_shm), 16);
+    CHECK_EQ(sizeof(struct ppi_control_seat_shm), 32);
     CHECK_EQ(sizeof(struct ppi_claims_shm) % PPI_LINE, 0);
     CHECK_EQ(PPI_WINDOW & (PPI_WINDOW - 1), 0);
     CHECK_EQ(PPI_RECORDS & (PPI_RECORDS - 1), 0);

@@ -257,7 +257,7 @@ static void set_up(uint64_t *tail)
     memset(ended, 0, sizeof ended);
     world.workers = 1 + random_below(source, MOST_WORKERS);
     open_event();
-    queue.workers = world.workers;
+    atomic_store(&queue.shm->workers, world.workers);
     queue.cpus = 1 + random_below(source, MOST_WORKERS + 1);
     queue.spin_ns = random_percent(source, 70) ? PPI_SPIN_NS : 0;
     world.tasks = world.workers + random_below(source, MOST_TASKS - MOST_WORKERS);
