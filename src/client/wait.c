@@ -126,8 +126,10 @@ static int lead(pp_pool *pool, bool (*done)(void *what), void *what, uint64_t de
         return 0;
     one = wanted(pool, done == ppi_is_there_for_me ? what : NULL);
     bell = ppi_client_announce(pool->queue, one);
-    if (ppi_news(pool, 1) || ppi_lost(pool) || done(what))
+    if (ppi_news(pool, 1) || ppi_lost(pool) || done(what)) {
+        ppi_notify(pool); /* as below, for who came while we were awake */
         return 0;
+    }
     pool->led = true;
     pool->choosy = one != PPI_ANYTHING;
     pool->alone = one == PPI_NONE_IN_PARTICULAR;

@@ -148,3 +148,54 @@ TEST(more_in_the_backlog_than_slots, .timeout = 120)
     for (long i = 0; i < CALLS; i++)
         pp_result_free(results[i]);
 }
+
+/* ---- A leader that leaves although it was not woken ---- */
+
+/* Two threads that begin a round at the same time. */
+static struct pair {
+    pthread_barrier_t begin, end;
+    pp_result *waited_for; /* NULL: there are no more rounds */
+} pair;
+
+static void *wait_each_round(void *unused)
+{
+    for (;;) {
+        pthread_barrier_wait(&pair.begin);
+        if (!pair.waited_for)
+            return unused;
+        pp_wait(pair.waited_for);
+        pthread_barrier_wait(&pair.end);
+    }
+}
+
+/*
+ * What a thread waits for, still awake, is cancelled by another one, which then waits itself:
+ * it must not be left behind as one that follows nobody.
+ */
+TEST(the_result_of_a_thread_that_is_awake_is_cancelled, .timeout = 120)
+{
+    pp_pool *pool = pool_of(1);
+    pthread_t thread;
+
+    CHECK_EQ(pthread_barrier_init(&pair.begin, NULL, 2), 0);
+    CHECK_EQ(pthread_barrier_init(&pair.end, NULL, 2), 0);
+    CHECK_EQ(pthread_create(&thread, NULL, wait_each_round, NULL), 0);
+    for (unsigned i = 0; i < rounds(3000, 20000); i++) {
+        pp_result *running = pp_apply_async(pool, PP_CALL(take, 1));
+
+        pair.waited_for = pp_apply_async(pool, PP_CALL(take, 0));
+        pthread_barrier_wait(&pair.begin);
+        spend_time(i % 60);
+        pp_cancel(pair.waited_for);
+        CHECK_EQ(pp_wait(running), 0); /* who is left behind does so for ever */
+        pthread_barrier_wait(&pair.end);
+        pp_result_free(pair.waited_for);
+        pp_result_free(running);
+    }
+    pair.waited_for = NULL;
+    pthread_barrier_wait(&pair.begin);
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+    pthread_barrier_destroy(&pair.begin);
+    pthread_barrier_destroy(&pair.end);
+    finish(pool);
+}
