@@ -68,7 +68,8 @@ static void destroy(pp_iter *iter)
     free(iter);
 }
 
-/* An iterator that the pool does not know yet; or NULL and *error. */
+/* Locked, since it reads the queue, which is gone after the end of the pool.  An iterator
+   that the pool does not know yet; or NULL and *error. */
 static pp_iter *make(pp_pool *pool, const pp_task *task, const pp_imap_options *options,
                      int *error)
 {
@@ -99,10 +100,8 @@ static pp_iter *make(pp_pool *pool, const pp_task *task, const pp_imap_options *
 /* Locked.  Makes it the pool's, and draws what fits of an array. */
 static int start(pp_pool *pool, pp_iter *iter)
 {
-    int error = ppi_check_phase(pool);
+    int error = 0;
 
-    if (error)
-        return error;
     ppi_list_append(&pool->iterators, &iter->all);
     pool->undrawn += !iter->ended && !iter->input;
     while (!iter->input && !error && ppi_can_draw(iter))
@@ -122,14 +121,17 @@ static pp_iter *imap(pp_pool *pool, const pp_task *task, const pp_imap_options *
 
     if (!error)
         error = ppi_check_order(pool, task, options.items, options.input ? 0 : options.count);
-    if (!error)
-        iter = make(pool, task, &options, &error);
-    if (iter) {
-        iter->ordered = ordered;
+    if (!error) {
         pthread_mutex_lock(&pool->lock);
-        error = start(pool, iter);
-        if (error)
-            destroy(iter);
+        error = ppi_check_phase(pool);
+        if (!error)
+            iter = make(pool, task, &options, &error);
+        if (iter) {
+            iter->ordered = ordered;
+            error = start(pool, iter);
+            if (error)
+                destroy(iter);
+        }
         pthread_mutex_unlock(&pool->lock);
     }
     if (!error)

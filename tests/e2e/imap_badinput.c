@@ -59,7 +59,10 @@ TEST(bad_options)
     CHECK_EQ(pp_close(pool), 0);
     CHECK_NULL(pp_imap(pool, square, .items = items, .count = 2), ESHUTDOWN);
     CHECK_NULL(pp_imap(pool, square, .input = one), ESHUTDOWN);
-    finish(pool);
+    CHECK_EQ(pp_join(pool), 0);
+    CHECK_NULL(pp_imap(pool, square, .items = items, .count = 2), ESHUTDOWN);
+    CHECK_NULL(pp_imap_unordered(pool, square, .input = one), ESHUTDOWN);
+    CHECK_EQ(pp_pool_free(pool), 0);
 }
 
 TEST(empty_array)
