@@ -295,6 +295,8 @@ static void be_runner(void)
 
 int main(int argc, char **argv)
 {
+    if (harness_init)
+        harness_init(&argc, &argv);
     if (argc == 2 && strcmp(argv[1], "--list") == 0) {
         for (const struct harness_test *test = tests; test; test = test->next)
             puts(test->name);

@@ -68,6 +68,10 @@ struct harness_test {
 /* For TEST() alone. */
 void harness_add(struct harness_test *test);
 
+/* If a program defines it, it is called first of all in main(), and takes from the
+   arguments those that are its own. */
+__attribute__((weak)) void harness_init(int *argc, char ***argv);
+
 /* ---- Checks -------------------------------------------------------------
  *
  * A check that fails ends the process that made it, and fails the test, in
