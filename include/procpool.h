@@ -92,7 +92,8 @@ typedef struct pp_error {
                              arguments larger than memory; otherwise 0 */
     int signal;           /* PP_CRASHED: the signal that killed the worker, or 0 */
     int status;           /* PP_CRASHED without signal: the worker's exit status */
-    pid_t pid;            /* the worker's process id, or 0 when none ran the item */
+    pid_t pid;            /* the worker's process id, with PP_THREADS its thread's; 0 when none
+                             ran the item */
     size_t index;         /* the item's index; 0 for a single call */
     const char *function; /* the task's name, or what failed in pp_pool_new(); never NULL */
     const char *message;  /* one line for people; never NULL */
@@ -220,6 +221,49 @@ typedef enum pp_spin {
     PP_SPIN_NEVER,    /* asleep at once */
 } pp_spin;
 
+/*
+ * What runs the tasks.
+ *
+ *   PP_FORK     processes that see the program as it is when the pool is created: its memory,
+ *               open files and loaded code.
+ *   PP_SPAWN    processes of a fresh image of the program, which is executed anew: nothing of
+ *               its memory is theirs, global variables have their first values, and pointers
+ *               mean nothing there but those to memory of pp_shared_alloc().  For programs with
+ *               threads, whose locks a fork could take along, with much memory, or with
+ *               secrets.  main() must call pp_init().  Tasks and initializer must lie in the
+ *               program or in libraries that it loads by itself at its start; if one of these
+ *               is not there, or has another build-id, its tasks are refused with ENOEXEC.
+ *   PP_THREADS  threads of this process, as Python's ThreadPool: the same interface, and
+ *               nothing is isolated.  A crash ends the program, exit() does, too.  What runs
+ *               cannot be stopped: time limits are refused with ENOTSUP, pp_cancel() and
+ *               pp_terminate() drop what has not begun and leave alone what has.
+ *   PP_INLINE   nothing: a call runs in the thread that makes it, before pp_apply_async() or
+ *               pp_map_async() returns; pp_next() runs what it needs.  For debugging.  There is
+ *               one "worker", which is never replaced; time limits are refused.
+ *
+ * With the last two a task may use its own pool; but pp_join(), pp_terminate() and
+ * pp_pool_free() return -EDEADLK there, and with PP_INLINE all that waits does.
+ *
+ * Since 0.1.
+ */
+typedef enum pp_start {
+    PP_START_AUTO, /* PP_SPAWN if the program has several threads, has called pp_init() and gives
+                      no .initarg without .initarg_size; otherwise PP_FORK */
+    PP_FORK,
+    PP_SPAWN,
+    PP_THREADS,
+    PP_INLINE,
+} pp_start;
+
+/*
+ * At the top of main(), before anything else: makes PP_SPAWN possible.  In an image of the
+ * program that was executed to be a supervisor it does not return; otherwise it does nothing.
+ * The arguments of main() stay as they are.
+ *
+ * Returns 0, or -EALREADY (called before), -EINVAL (a pointer is NULL).  Since 0.1.
+ */
+int pp_init(int *argc, char ***argv);
+
 /* Since 0.1. */
 typedef struct pp_pool_options {
     size_t size; /* sizeof(pp_pool_options); the macro fills it */
@@ -238,12 +282,19 @@ typedef struct pp_pool_options {
     /* Given to the initializer; what it points to is seen as it was at creation. */
     void *initarg;
 
+    /* With PP_SPAWN: so many bytes are copied from initarg, and the initializer is given the
+       copy; with others it is not needed. */
+    size_t initarg_size;
+
     /* A worker is replaced after this many items; 0: never. */
     long max_tasks_per_child;
 
     pp_callbacks callbacks;
 
     pp_spin spin;
+
+    /* What runs the tasks, see above. */
+    pp_start start;
 
     /*
      * When set and creation fails, *error says why in words: one block of
@@ -253,12 +304,12 @@ typedef struct pp_pool_options {
 } pp_pool_options;
 
 /*
- * pp_pool_new(.processes, .initializer, .initarg, .max_tasks_per_child,
- *             .callbacks, .spin, .error)
+ * pp_pool_new(.processes, .initializer, .initarg, .initarg_size, .max_tasks_per_child,
+ *             .callbacks, .spin, .start, .error)
  *
  * Creates a pool and waits until its workers are there and their initializers
- * have returned.  The workers see the program as it is now: its memory, open
- * files and loaded code.  They are in a session of their own, their standard input
+ * have returned.  The workers see the program as it is now, its memory, open
+ * files and loaded code, unless .start says otherwise.  Processes are in a session of their own, their standard input
  * is /dev/null, SIGINT is ignored and every other signal has its default action.
  * Buffered output is written first, of all streams if the program has one thread,
  * otherwise of stdout.
@@ -272,6 +323,9 @@ typedef struct pp_pool_options {
  *   ENOMEM           not enough memory or address space
  *   ENOSYS           the kernel lacks memfd_create() or pidfd_open() (Linux 5.10 has both)
  *   ENOTRECOVERABLE  the initializer crashed
+ *   ENOEXEC          PP_SPAWN: the image has not called pp_init() within 20 s, has another
+ *                    build of this library, or does not have the initializer
+ *   EEXIST           PP_SPAWN: in the image something lies where the pool's memory has to
  *   any other        the code that the initializer returned or raised
  *
  * Since 0.1.
@@ -291,7 +345,8 @@ int pp_close(pp_pool *pool);
 /*
  * Ends the workers at once, with SIGKILL, and closes the pool.  Results that are
  * still open end with PP_ECANCELLED; those that are there stay.  May be called
- * from a callback.  Returns, when all workers are gone, 0 or -EINVAL, -ECHILD.
+ * from a callback.  With PP_THREADS and PP_INLINE what runs is waited for.  Returns, when all
+ * workers are gone, 0 or -EINVAL, -ECHILD, -EDEADLK (called by a task in this process).
  * Since 0.1.
  */
 int pp_terminate(pp_pool *pool);
@@ -303,7 +358,7 @@ int pp_terminate(pp_pool *pool);
  * process of the pool is gone.  Python: Pool.join().  Results can still be got
  * afterwards.
  *
- * Returns 0, or -EDEADLK (called from a callback), -EBUSY (the pool is neither
+ * Returns 0, or -EDEADLK (called from a callback, or by a task in this process), -EBUSY (the pool is neither
  * closed nor terminated), -ETIMEDOUT, -EINVAL, -ECHILD.  Since 0.1.
  */
 #define pp_join(pool, ...) pp_join_with((pool), PP_TIMEOUT_(__VA_ARGS__))
@@ -315,7 +370,8 @@ int pp_join_with(pp_pool *pool, double timeout);
  * out by pointer, are not valid any more.  No callback runs from then on.  Accepts
  * NULL.  In a process other than the creator's it does nothing.
  *
- * Returns 0, or -EDEADLK, called from a callback, and then it did nothing.
+ * Returns 0, or -EDEADLK, called from a callback or by a task in this process, and then it did
+ * nothing.
  * Since 0.1.
  */
 int pp_pool_free(pp_pool *pool);
@@ -463,9 +519,12 @@ typedef struct pp_map_async_options {
  *   ENOTRECOVERABLE  the pool is broken: no worker can be kept alive, or the
  *                    supervisor is gone
  *   ENOEXEC          the function is not in code that was loaded when the pool
- *                    was created
+ *                    was created, or not in the workers' image of the program (PP_SPAWN)
+ *   ENOTSUP          a time limit for tasks that do not run in processes (PP_THREADS,
+ *                    PP_INLINE)
  *   ENOMEM           not enough memory; nothing was submitted
  *   ECHILD           called in another process than the creator of the pool
+ *   EDEADLK          PP_INLINE, for calls that wait: made in a task of the same pool
  *
  * Arguments are copied before the call returns.  Tasks start in the order in
  * which they were submitted.

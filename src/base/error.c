@@ -25,8 +25,9 @@ static const struct {
     { -EBUSY, "the pool still runs: close or terminate it before joining it" },
     { -ECHILD, "the pool belongs to another process: only its creator can use it" },
     { -EDEADLK, "waiting for this in a callback or in an input function would never end" },
-    { -ENOEXEC, "the task's function was not loaded yet when the pool was created" },
+    { -ENOEXEC, "the task's function was not loaded when the pool was created, or is not in its workers" },
     { -ENOTRECOVERABLE, "the pool is broken: it takes no more tasks" },
+    { -ENOTSUP, "tasks that do not run in processes of their own cannot be stopped" },
     { -ESHUTDOWN, "the pool is closed: it takes no more tasks" },
     { -ETIMEDOUT, "timed out: the task runs on" },
 };

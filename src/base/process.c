@@ -29,6 +29,11 @@ bool ppi_pidfd_dead(int pidfd)
     return poll(&fd, 1, 0) > 0;
 }
 
+void ppi_pidfd_kill(int pidfd)
+{
+    syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+}
+
 #ifndef P_PIDFD
 #define P_PIDFD 3 /* Linux 5.4 */
 #endif

@@ -13,6 +13,9 @@ int ppi_pidfd_open(pid_t pid);
 /* Whether a pidfd's process is dead. */
 bool ppi_pidfd_dead(int pidfd);
 
+/* Ends it with SIGKILL. */
+void ppi_pidfd_kill(int pidfd);
+
 /* Whether this process has one thread only; false when it cannot be known. */
 bool ppi_single_threaded(void);
 

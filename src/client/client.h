@@ -12,13 +12,12 @@
 #include <pthread.h>
 
 #include "base/clock.h"
+#include "base/objects.h"
 #include "base/slab.h"
 #include "client/list.h"
 #include "queue/heritage.h"
 #include "queue/spin.h"
 #include "shm/buddy.h"
-
-struct ppi_objects; /* the code that was loaded when the pool was created */
 
 /* A string or bytes that a task returned. */
 struct ppi_value {
@@ -167,8 +166,15 @@ struct pp_pool {
     struct ppi_queue *queue; /* heritage.queue */
     struct ppi_buddy arena;
     struct ppi_buddy shared; /* the user's */
-    struct ppi_objects *objects;
-    int supervisor; /* pidfd */
+    struct ppi_objects *objects; /* the code that was loaded when the pool was created */
+    pp_start start;
+    size_t initarg_size;
+    int supervisor; /* pidfd; -1: it is no process */
+    pthread_t thread; /* the supervisor as a thread ... */
+    bool has_thread;  /* ... if it is one, and not joined yet */
+    struct ppi_worker *inliner; /* PP_INLINE: what runs the tasks */
+    bool inlining;              /* it does, in some thread */
+    struct ppi_futex_ops inline_futex;
     enum ppi_pool_phase phase;
     bool audit_again; /* some claim word could not be judged yet */
     bool lost; /* no worker is left: broken, or the supervisor died, or all has ended */
@@ -251,16 +257,49 @@ int ppi_copy_options(void *copy, size_t size, const void *given);
 /* 0, or -EINVAL: the options that say how long an item may run, and how often. */
 int ppi_make_limits(double time_limit, double grace, int retries, struct ppi_limits *limits);
 
+/* Whether tasks run in processes of their own. */
+static inline bool ppi_is_isolated(const pp_pool *pool)
+{
+    return pool->start < PP_THREADS;
+}
+
+/* Gives back what a pool holds that never got as far as a supervisor. */
+void ppi_unmake(pp_pool *pool);
+
 /* Wakes the supervisor. */
 void ppi_poke(pp_pool *pool);
 
-/* ---- objects.c ---- */
+/* ---- spawn.c ---- */
 
-int ppi_objects_create(struct ppi_objects **objects);
-void ppi_objects_destroy(struct ppi_objects *objects);
+/* 0 or -errno: has a fresh image of the program become the supervisor. */
+int ppi_begin_spawn(pp_pool *pool);
 
-/* Whether this address lies in code that was loaded when they were created. */
-bool ppi_objects_have(struct ppi_objects *objects, uintptr_t address);
+/* It is the supervisor: 0 or -ENOMEM. */
+int ppi_know_image(pp_pool *pool);
+
+/* ---- start.c ---- */
+
+/* Starts what runs tasks and waits until it does; 0 or an errno, and then the pool is gone. */
+int ppi_start(pp_pool *pool, pp_error **error);
+
+/* Waits until the supervisor, which is ending, is gone. */
+void ppi_reap_supervisor(pp_pool *pool);
+
+/* ---- inline.c ---- */
+
+int ppi_begin_inline(pp_pool *pool);
+
+/* Locked.  Does nothing for a pool of another kind. */
+void ppi_end_inline(pp_pool *pool);
+
+/* Locked.  Runs a task in this thread, unlocked, if there is one and it may; whether it did. */
+bool ppi_run_inline(pp_pool *pool);
+
+/* Locked.  Runs all that is submitted. */
+void ppi_run_all_inline(pp_pool *pool);
+
+/* Whether this thread runs a task of a pool without workers, so that it must not wait. */
+bool ppi_in_inline_task(const pp_pool *pool);
 
 /* ---- encode.c: arguments and what they point to ---- */
 
@@ -296,8 +335,9 @@ void ppi_remember_pace(const pp_result *result);
  */
 void ppi_have_served(pp_pool *pool, const pp_task *task, size_t items);
 
-/* 0 or what is wrong with an order of so many items of a task. */
-int ppi_check_order(pp_pool *pool, const pp_task *task, const void *items, size_t count);
+/* 0 or what is wrong with an order of so many items of a task, with these limits. */
+int ppi_check_order(pp_pool *pool, const pp_task *task, const void *items, size_t count,
+                    const struct ppi_limits *limits);
 
 /* Locked.  0, -ESHUTDOWN or -ENOTRECOVERABLE: whether the pool takes orders. */
 int ppi_check_phase(pp_pool *pool);

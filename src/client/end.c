@@ -83,7 +83,7 @@ void ppi_notice_loss(pp_pool *pool)
     pool->lost = true;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancelable); /* we hold the lock */
     if (!pool->leaving || state_of(pool) < PPI_POOL_BROKEN)
-        ppi_reap_quiet(pool->supervisor); /* otherwise there is work to do while it ends */
+        ppi_reap_supervisor(pool); /* otherwise there is work to do while it ends */
     ppi_loop_forget_supervisor(pool);
     if (state_of(pool) < PPI_POOL_BROKEN)
         await_orphans(pool);
@@ -110,7 +110,7 @@ void ppi_shut_down(pp_pool *pool)
 
     if (pool->gone)
         return;
-    while (pool->led || pool->dozing) { /* somebody sleeps on what we are about to unmap */
+    while (pool->led || pool->dozing || pool->inlining) { /* somebody sleeps on what we are about to unmap */
         pool->followers++;
         ppi_wake_leader(pool->queue);
         ppi_rouse(pool);
@@ -120,12 +120,16 @@ void ppi_shut_down(pp_pool *pool)
     if (pool->gone)
         return;
     pool->gone = true;
+    if (pool->has_thread)
+        ppi_reap_supervisor(pool); /* it uses what we are about to give back */
     ppi_waker_close(&pool->queue->poke);
     ppi_buddy_destroy(&pool->arena);
     ppi_queue_leave(pool->queue); /* shared memory stays until the pool is freed */
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancelable); /* we hold the lock */
-    ppi_reap_quiet(pool->supervisor); /* it has been ending meanwhile */
-    close(pool->supervisor);
+    if (pool->supervisor >= 0) {
+        ppi_reap_supervisor(pool); /* it has been ending meanwhile */
+        close(pool->supervisor);
+    }
     if (pool->watched)
         ppi_waker_clear(&pool->queue->event); /* there is nothing more to come */
     pthread_setcancelstate(cancelable, NULL);
@@ -166,12 +170,23 @@ static void command(pp_pool *pool, enum ppi_command command)
 {
     if (pool->lost)
         return;
+    if (pool->inliner) {
+        ppi_end_inline(pool);
+        atomic_store(&pool->queue->control->state, PPI_POOL_STOPPED);
+        return;
+    }
     atomic_store_explicit(&pool->queue->shm->command, command, memory_order_release);
     atomic_thread_fence(memory_order_seq_cst); /* partner: obey() in the supervisor */
     if (command == PPI_FINISH)
         ppi_wake_to_end(pool->queue, 1);
     if (command != PPI_FINISH || needs_poke(pool))
         ppi_poke(pool);
+}
+
+/* Whether a task of this pool, one that runs in this process, asks for its end. */
+static bool is_own_task(const pp_pool *pool)
+{
+    return !ppi_is_isolated(pool) && ppi_in_task_of(pool->queue);
 }
 
 PPI_PUBLIC int pp_close(pp_pool *pool)
@@ -187,9 +202,22 @@ PPI_PUBLIC int pp_close(pp_pool *pool)
     return 0;
 }
 
+/* What cannot be killed is not begun. */
+static void cancel_all(pp_pool *pool)
+{
+    struct ppi_link *link, *next;
+
+    for (link = pool->results.head.next; link != &pool->results.head; link = next) {
+        next = link->next;
+        ppi_cancel(PPI_OWNER(link, pp_result, all), true, "the pool was terminated");
+    }
+}
+
 static void terminate_locked(pp_pool *pool)
 {
     pool->phase = PPI_IS_TERMINATED;
+    if (!ppi_is_isolated(pool))
+        cancel_all(pool);
     command(pool, PPI_TERMINATE);
     ppi_wait_until(pool, is_lost, pool, PPI_NEVER);
 }
@@ -198,6 +226,8 @@ PPI_PUBLIC int pp_terminate(pp_pool *pool)
 {
     int error = ppi_check_pool(pool);
 
+    if (!error && is_own_task(pool))
+        error = -EDEADLK;
     if (error)
         return error;
     pthread_mutex_lock(&pool->lock);
@@ -217,7 +247,7 @@ PPI_PUBLIC int pp_join_with(pp_pool *pool, double timeout)
         return error;
     deadline = ppi_deadline_ns(timeout);
     pthread_mutex_lock(&pool->lock);
-    if (ppi_in_callback(pool) || ppi_in_input(pool))
+    if (ppi_in_callback(pool) || ppi_in_input(pool) || is_own_task(pool))
         error = -EDEADLK;
     else if (pool->phase == PPI_IS_OPEN)
         error = -EBUSY;
@@ -261,7 +291,7 @@ PPI_PUBLIC int pp_pool_free(pp_pool *pool)
     if (!pool || !*pool->creator)
         return 0;
     pthread_mutex_lock(&pool->lock);
-    if (ppi_in_callback(pool) || ppi_in_input(pool)) {
+    if (ppi_in_callback(pool) || ppi_in_input(pool) || is_own_task(pool)) {
         pthread_mutex_unlock(&pool->lock);
         return -EDEADLK;
     }

@@ -32,7 +32,7 @@ int ppi_loop_open(pp_pool *pool)
     if (pool->loop < 0)
         return -errno;
     error = add(pool, pool->queue->event.reader);
-    return error ? error : add(pool, pool->supervisor);
+    return error || pool->supervisor < 0 ? error : add(pool, pool->supervisor);
 }
 
 void ppi_loop_close(pp_pool *pool)
@@ -46,7 +46,7 @@ void ppi_loop_close(pp_pool *pool)
 void ppi_loop_forget_supervisor(pp_pool *pool)
 {
     /* Closing the pidfd would do only if no child of the program's had a copy. */
-    if (pool->loop >= 0)
+    if (pool->loop >= 0 && pool->supervisor >= 0)
         epoll_ctl(pool->loop, EPOLL_CTL_DEL, pool->supervisor, NULL);
 }
 

@@ -107,6 +107,8 @@ static size_t chunk_of(const pp_result *result, double pace)
 {
     size_t left = result->count - result->next;
 
+    if (result->pool->inliner && result->stop_on_error)
+        return 1; /* nobody could stop a chunk in between */
     if (is_guided(result))
         return guided_chunk(result, pace);
     return result->chunksize > 0 && result->chunksize < left ? result->chunksize : left;
@@ -232,6 +234,14 @@ static void place_values(const pp_pool *pool, const pp_result *result,
         slot->out = 0;
 }
 
+/* Where the task's function lies in the workers' image of the program. */
+static uint64_t address_in_worker(const pp_pool *pool, const pp_task *task)
+{
+    uintptr_t run = (uintptr_t)task->run;
+
+    return pool->start == PP_SPAWN ? ppi_objects_there(pool->objects, run) : run;
+}
+
 /* Submits the next chunk; false while there is no room. */
 static bool feed_chunk(pp_pool *pool, pp_result *result, size_t count)
 {
@@ -247,7 +257,7 @@ static bool feed_chunk(pp_pool *pool, pp_result *result, size_t count)
     slot->begin = result->next;
     slot->end = result->next + count;
     place_values(pool, result, slot, flight);
-    slot->run = (uint64_t)(uintptr_t)result->task->run;
+    slot->run = address_in_worker(pool, result->task);
     slot->stride = (uint32_t)result->task->args_size;
     slot->result_size = (uint32_t)result->task->result_size;
     slot->result_kind = (uint8_t)result->task->result_kind;

@@ -71,7 +71,7 @@ static void destroy(pp_iter *iter)
 /* Locked, since it reads the queue, which is gone after the end of the pool.  An iterator
    that the pool does not know yet; or NULL and *error. */
 static pp_iter *make(pp_pool *pool, const pp_task *task, const pp_imap_options *options,
-                     int *error)
+                     const struct ppi_limits *limits, int *error)
 {
     pp_iter *iter = calloc(1, sizeof *iter);
 
@@ -82,13 +82,11 @@ static pp_iter *make(pp_pool *pool, const pp_task *task, const pp_imap_options *
     iter->pool = pool;
     iter->task = task;
     iter->owner = pthread_self();
+    iter->limits = *limits;
     ppi_list_init(&iter->chunks);
     ppi_list_init(&iter->ready);
     ppi_list_init(&iter->spent);
     *error = copy_sizes(iter, options);
-    if (!*error)
-        *error = ppi_make_limits(options->time_limit, options->grace, options->retries,
-                                 &iter->limits);
     if (!*error)
         *error = copy_source(iter, options);
     if (!*error)
@@ -116,16 +114,20 @@ static pp_iter *imap(pp_pool *pool, const pp_task *task, const pp_imap_options *
                      bool ordered)
 {
     pp_imap_options options;
+    struct ppi_limits limits = { 0 };
     int error = ppi_copy_options(&options, sizeof options, given);
     pp_iter *iter = NULL;
 
     if (!error)
-        error = ppi_check_order(pool, task, options.items, options.input ? 0 : options.count);
+        error = ppi_make_limits(options.time_limit, options.grace, options.retries, &limits);
+    if (!error)
+        error = ppi_check_order(pool, task, options.items, options.input ? 0 : options.count,
+                                &limits);
     if (!error) {
         pthread_mutex_lock(&pool->lock);
         error = ppi_check_phase(pool);
         if (!error)
-            iter = make(pool, task, &options, &error);
+            iter = make(pool, task, &options, &limits, &error);
         if (iter) {
             iter->ordered = ordered;
             error = start(pool, iter);
@@ -322,7 +324,8 @@ static int next_locked(pp_iter *iter, void *out, const pp_next_options *options)
 {
     int error;
 
-    if (iter->drawing && pthread_equal(iter->drawer, pthread_self()))
+    if ((iter->drawing && pthread_equal(iter->drawer, pthread_self())) ||
+        ppi_in_inline_task(iter->pool))
         return -EDEADLK;
     iter->owner = pthread_self();
     iter->starved = false;

@@ -3,12 +3,10 @@
 #include <errno.h>
 #include <math.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -191,9 +189,11 @@ static int make_descriptors(pp_pool *pool)
 {
     int error;
 
-    pool->heritage.client = ppi_pidfd_open(getpid());
-    if (pool->heritage.client < 0)
-        return pool->heritage.client;
+    if (ppi_is_isolated(pool)) {
+        pool->heritage.client = ppi_pidfd_open(getpid());
+        if (pool->heritage.client < 0)
+            return pool->heritage.client;
+    }
     error = ppi_waker_open(&pool->queue->poke);
     pool->heritage.poke = pool->queue->poke.reader;
     if (!error && pool->mode == PP_CALLBACKS_POLL)
@@ -201,8 +201,7 @@ static int make_descriptors(pp_pool *pool)
     return error;
 }
 
-/* Gives back what a pool holds that never got as far as a supervisor. */
-static void unmake(pp_pool *pool)
+void ppi_unmake(pp_pool *pool)
 {
     if (pool->heritage.client >= 0)
         close(pool->heritage.client);
@@ -219,6 +218,17 @@ static void unmake(pp_pool *pool)
     pthread_cond_destroy(&pool->work);
     pthread_mutex_destroy(&pool->lock);
     free(pool);
+}
+
+/* Forking a program with several threads can take a lock to the child that nobody holds there. */
+static pp_start choose_start(const pp_pool_options *options)
+{
+    if (options->start != PP_START_AUTO)
+        return options->start;
+    return ppi_is_initialized() && (!options->initarg || options->initarg_size > 0) &&
+                   !ppi_single_threaded()
+               ? PP_SPAWN
+               : PP_FORK;
 }
 
 static pp_pool *allocate(const pp_pool_options *options)
@@ -239,6 +249,10 @@ static pp_pool *allocate(const pp_pool_options *options)
     ppi_list_init(&pool->iterators);
     pool->queue = &pool->heritage.queue;
     pool->mode = options->callbacks;
+    pool->start = choose_start(options);
+    pool->queue->segment.portable = pool->start == PP_SPAWN;
+    pool->initarg_size = options->initarg_size;
+    pool->supervisor = -1;
     pool->queue->cpus = usable_cpus();
     if (options->spin == PP_SPIN_ADAPTIVE && pool->queue->cpus > 1)
         pool->queue->spin_ns = PPI_SPIN_NS;
@@ -249,148 +263,6 @@ static pp_pool *allocate(const pp_pool_options *options)
     pool->queue->poke = pool->queue->event = PPI_NO_WAKER;
     pool->loop = -1;
     return pool;
-}
-
-/* ---- Starting ---- */
-
-/*
- * What streams hold would be written by the client, and again by each worker that
- * flushes or exits.
- */
-static void flush_output(bool single_threaded)
-{
-    if (single_threaded) {
-        fflush(NULL);
-    } else if (ftrylockfile(stdout) == 0) { /* others may be locked by a thread that reads */
-        fflush_unlocked(stdout);
-        funlockfile(stdout);
-    }
-}
-
-static int fork_supervisor(pp_pool *pool)
-{
-    bool single_threaded = ppi_single_threaded();
-    sigset_t all, before;
-    pid_t pid;
-    int error = 0;
-
-    flush_output(single_threaded);
-    sigfillset(&all); /* the client's handlers must not run in the child */
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    pid = single_threaded ? ppi_fork_quiet() : fork();
-    if (pid == 0)
-        ppi_supervisor_run(&pool->heritage);
-    if (pid < 0)
-        error = -errno;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (error)
-        return error;
-    pool->supervisor = ppi_pidfd_open(pid);
-    if (pool->supervisor >= 0)
-        return 0;
-    kill(pid, SIGKILL); /* its workers die of that */
-    waitpid(pid, NULL, __WALL);
-    return pool->supervisor;
-}
-
-static bool is_ready(const pp_pool *pool, unsigned seat)
-{
-    const struct ppi_seat_shm *shm = ppi_queue_seat(pool->queue, seat);
-
-    return atomic_load_explicit(&shm->incarnation, memory_order_acquire) != 0 &&
-           atomic_load_explicit(&shm->state, memory_order_acquire) == PPI_SEAT_READY;
-}
-
-/*
- * Whether all workers are ready, or it came to nothing.  The last that is not shall wake
- * us, and no other: mostly it is the last of all.
- */
-static bool has_started(void *what)
-{
-    pp_pool *pool = what;
-
-    for (unsigned seat = ppi_queue_workers(pool->queue); seat-- > 0 && !pool->lost;) {
-        atomic_store_explicit(&pool->queue->shm->awaited, seat, memory_order_relaxed);
-        atomic_thread_fence(memory_order_seq_cst); /* partner: become_ready() in the worker */
-        if (!is_ready(pool, seat))
-            return false;
-    }
-    return true;
-}
-
-/* Whether the supervisor has made the life word its own, or it came to nothing. */
-static bool is_born(void *what)
-{
-    pp_pool *pool = what;
-
-    return pool->lost || atomic_load(&pool->queue->control->life) != 0;
-}
-
-/* Why it came to nothing, as errno and in words. */
-static int describe_failure(const pp_pool *pool, pp_error **error)
-{
-    const struct ppi_control_shm *control = pool->queue->control;
-    int code = control->failure_code, status = control->failure_status;
-    pp_error failure = {
-        .size = sizeof failure,
-        .kind = code ? PP_RAISED : PP_CRASHED,
-        .code = code < 0 ? -code : code,
-        .signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0,
-        .status = WIFEXITED(status) ? WEXITSTATUS(status) : 0,
-        .function = "initializer",
-        .message = control->failure[0] ? control->failure : "the supervisor died",
-    };
-
-    if (error)
-        *error = ppi_error_copy(&failure);
-    return failure.code ? failure.code : ENOTRECOVERABLE;
-}
-
-/* From here on a failing worker is replaced, and its successor wakes nobody. */
-static void go(pp_pool *pool)
-{
-    atomic_store_explicit(&pool->queue->shm->awaited, PPI_MAX_SEATS, memory_order_relaxed);
-    atomic_store_explicit(&pool->queue->shm->command, PPI_RUNNING, memory_order_release);
-}
-
-/*
- * Locked.  Waits until this holds.  The life word tells of the supervisor's death once the
- * supervisor has made it its own.  It may be killed before: until then we look ourselves.
- */
-static void await(pp_pool *pool, bool (*done)(void *pool))
-{
-    while (ppi_wait_until(pool, done, pool,
-                          is_born(pool) ? PPI_NEVER : ppi_now_ns() + 2 * PPI_MS) != 0) {
-        if (!ppi_pidfd_dead(pool->supervisor) || is_born(pool))
-            continue;
-        ppi_reap_quiet(pool->supervisor);
-        pool->lost = true;
-    }
-}
-
-/* Forks the supervisor and waits for its workers; 0 or an errno, and then all is undone. */
-static int start(pp_pool *pool, pp_error **error)
-{
-    int code = -fork_supervisor(pool);
-
-    if (code) {
-        unmake(pool);
-        return code;
-    }
-    close(pool->heritage.client);
-    code = -ppi_segment_confine_client(&pool->queue->segment);
-    if (!code)
-        code = -ppi_loop_open(pool);
-    pthread_mutex_lock(&pool->lock);
-    await(pool, code ? is_born : has_started);
-    if (pool->lost)
-        code = describe_failure(pool, error);
-    else
-        go(pool);
-    pthread_mutex_unlock(&pool->lock);
-    if (code)
-        pp_pool_free(pool);
-    return code;
 }
 
 static int make(pp_pool *pool, unsigned workers)
@@ -423,6 +295,15 @@ static int check_options(const pp_pool_options *options, char *why, size_t size)
     else if (options->callbacks > PP_CALLBACKS_POLL)
         snprintf(why, size, "callbacks is %u: it must be one of PP_CALLBACKS_...",
                  (unsigned)options->callbacks);
+    else if (options->start > PP_INLINE)
+        snprintf(why, size, "start is %u: it must be one of PP_FORK, PP_SPAWN, PP_THREADS, PP_INLINE",
+                 (unsigned)options->start);
+    else if (options->start == PP_SPAWN && !ppi_is_initialized())
+        snprintf(why, size, "start is PP_SPAWN: main() must call pp_init() before anything else");
+    else if (options->start == PP_SPAWN && options->initarg && options->initarg_size == 0)
+        snprintf(why, size, "start is PP_SPAWN: initarg needs an initarg_size to be copied");
+    else if (options->initarg_size > 0 && !options->initarg)
+        snprintf(why, size, "initarg_size is %zu, but there is no initarg", options->initarg_size);
     else if (options->spin > PP_SPIN_NEVER)
         snprintf(why, size, "spin is %u: it must be one of PP_SPIN_...",
                  (unsigned)options->spin);
@@ -432,14 +313,16 @@ static int check_options(const pp_pool_options *options, char *why, size_t size)
 /* Makes a pool that has no process yet; NULL and *code. */
 static pp_pool *prepare(const pp_pool_options *options, int *code)
 {
-    unsigned workers = options->processes ? (unsigned)options->processes : usable_cpus();
+    unsigned workers = options->start == PP_INLINE ? 1
+                       : options->processes        ? (unsigned)options->processes
+                                                   : usable_cpus();
     pp_pool *pool = allocate(options);
 
     *code = pool ? -make(pool, workers < PPI_MAX_WORKERS ? workers : PPI_MAX_WORKERS) : ENOMEM;
     if (!*code)
         return pool;
     if (pool)
-        unmake(pool);
+        ppi_unmake(pool);
     return NULL;
 }
 
@@ -455,7 +338,7 @@ PPI_PUBLIC pp_pool *pp_pool_new_with(const pp_pool_options *given)
     if (!code)
         code = check_options(&options, why, sizeof why);
     if (!code && (pool = prepare(&options, &code)))
-        code = start(pool, options.error ? &error : NULL);
+        code = ppi_start(pool, options.error ? &error : NULL);
     if (!code)
         return pool;
     failure.code = code;

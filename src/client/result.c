@@ -165,6 +165,8 @@ bool ppi_is_there_for_me(void *what)
 
 static bool would_deadlock(const pp_result *result)
 {
+    if (ppi_in_inline_task(result->pool))
+        return true;
     return ppi_in_callback(result->pool) && result != result->pool->called &&
            (result->callback || result->error_callback);
 }

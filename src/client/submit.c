@@ -30,7 +30,8 @@ struct order {
     bool stop_on_error;
 };
 
-int ppi_check_order(pp_pool *pool, const pp_task *task, const void *items, size_t count)
+int ppi_check_order(pp_pool *pool, const pp_task *task, const void *items, size_t count,
+                    const struct ppi_limits *limits)
 {
     int error = ppi_check_pool(pool);
 
@@ -42,12 +43,14 @@ int ppi_check_order(pp_pool *pool, const pp_task *task, const void *items, size_
         error = -ENOMEM;
     if (!error && !ppi_objects_have(pool->objects, (uintptr_t)task->run))
         error = -ENOEXEC;
+    if (!error && limits->time_ns > 0 && !ppi_is_isolated(pool))
+        error = -ENOTSUP; /* nothing can be stopped but a process */
     return error;
 }
 
 static int check_order(pp_pool *pool, const struct order *order)
 {
-    return ppi_check_order(pool, order->task, order->items, order->count);
+    return ppi_check_order(pool, order->task, order->items, order->count, &order->limits);
 }
 
 int ppi_check_phase(pp_pool *pool)
@@ -85,7 +88,7 @@ static bool needs_service(const pp_pool *pool, const pp_task *task, size_t items
 
 void ppi_have_served(pp_pool *pool, const pp_task *task, size_t items)
 {
-    if (!pool->on_duty && needs_service(pool, task, items) && ppi_serve(pool) == 0)
+    if (!pool->on_duty && !pool->inliner && needs_service(pool, task, items) && ppi_serve(pool) == 0)
         ppi_put_on_duty(pool); /* without it, whoever waits does its work */
 }
 
@@ -194,6 +197,7 @@ static pp_result *submit_async(pp_pool *pool, const struct order *order)
     if (!error) {
         pthread_mutex_lock(&pool->lock);
         result = submit(pool, order, &error);
+        ppi_run_all_inline(pool);
         pthread_mutex_unlock(&pool->lock);
     }
     if (error)
@@ -208,6 +212,8 @@ static int submit_and_wait(pp_pool *pool, const struct order *order, pp_error **
     const pp_error *first;
     pp_result *result;
 
+    if (!error && ppi_in_inline_task(pool))
+        error = -EDEADLK;
     if (error)
         return error;
     pthread_mutex_lock(&pool->lock);

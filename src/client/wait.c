@@ -154,6 +154,8 @@ int ppi_wait_until(pp_pool *pool, bool (*done)(void *what), void *what, uint64_t
             continue;
         if (done(what))
             return 0;
+        if (ppi_run_inline(pool))
+            continue;
         if (error == -ETIMEDOUT || deadline_ns == 0)
             return -ETIMEDOUT;
         if (ppi_draw_for_waiter(pool)) {
@@ -162,7 +164,7 @@ int ppi_wait_until(pp_pool *pool, bool (*done)(void *what), void *what, uint64_t
             continue;
         }
         /* When no worker is left only other threads can bring anything about. */
-        error = pool->led || pool->lost ? follow(pool, deadline_ns)
+        error = pool->led || pool->lost || pool->inliner ? follow(pool, deadline_ns)
                                         : lead(pool, done, what, deadline_ns);
     }
 }

@@ -21,6 +21,27 @@ struct ppi_heritage {
     int poke;           /* reader of queue.poke: readable when somebody wants something */
 };
 
+/*
+ * The same for a supervisor that is a fresh image of the program: what lies in the queue's
+ * birth.  The segment lies at the same address in it, and descriptors keep their numbers; but
+ * its code lies elsewhere.
+ */
+struct ppi_birth {
+    uint64_t magic;
+    uint32_t layout;
+    uint32_t size; /* of this struct */
+    struct ppi_heritage heritage;
+    struct ppi_far library;     /* ppi_supervisor_run() */
+    struct ppi_far initializer; /* if there is one */
+    size_t initarg_size;        /* heritage.initarg lies in the arena */
+};
+
+/* The argument that makes an image a supervisor: the descriptor of the segment follows. */
+#define PPI_IMAGE_ARGUMENT "--procpool-supervisor="
+
+/* Whether main() has called pp_init(). */
+bool ppi_is_initialized(void);
+
 /* In a process forked for it: starts, replaces and ends the workers. */
 _Noreturn void ppi_supervisor_run(const struct ppi_heritage *heritage);
 
@@ -39,13 +60,15 @@ int ppi_worker_thread(const struct ppi_heritage *heritage, unsigned seat, uint32
 
 /*
  * Without any supervisor: a worker that runs nothing by itself, but a task for each call of
- * ppi_inline_step(), in the thread that calls; that returns false when there is none.  Making
- * it runs the initializer: NULL and, in *code and message, why it failed.
+ * ppi_inline_step(), in the thread that calls.  Making it runs the initializer: NULL and, in *code and message, why it failed.
  */
-struct ppi_worker *ppi_inline_new(const struct ppi_heritage *heritage, int *code,
+struct ppi_worker *ppi_inline_new(struct ppi_heritage *heritage, int *code,
                                   char message[PPI_MESSAGE_SIZE]);
-bool ppi_inline_step(struct ppi_worker *worker);
+void ppi_inline_step(struct ppi_worker *worker);
 void ppi_inline_free(struct ppi_worker *worker);
+
+/* Whether the calling thread runs a task of this queue. */
+bool ppi_in_task_of(const struct ppi_queue *queue);
 
 /*
  * In a process that the supervisor forked in advance: waits until that gives the spare of

@@ -21,6 +21,8 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "base/objects.h"
+
 #define PPI_MAGIC UINT64_C(0x6c6f6f70636f7270) /* "procpool" */
 #define PPI_LAYOUT 1
 
@@ -38,6 +40,9 @@
 /* The most workers, and the most seats: a seat is taken until the client has emptied it. */
 #define PPI_MAX_WORKERS 1024
 #define PPI_MAX_SEATS (2 * PPI_MAX_WORKERS + 64)
+
+/* The most objects of a fresh image that functions are looked for in. */
+#define PPI_MAX_OBJECTS 512
 
 #define PPI_MESSAGE_SIZE 1024 /* of pp_raise(), with the final zero */
 
@@ -128,6 +133,8 @@ enum ppi_command {
  *   hints    client when it   supervisor           then a poke                 pool ends
  *            is woken by the
  *            death of a worker
+ *   birth    client, once     the image that       before the exec             -
+ *                             becomes supervisor
  *   cancels  client's cancel  worker before and    seq_cst, then a poke; the   pool ends
  *   [s]                       in a task,           worker fences after runs:
  *                             supervisor's look    one of both sees it
@@ -149,6 +156,7 @@ struct ppi_queue_shm {
     struct ppi_ack_shm acks[PPI_MAX_SEATS];
     struct ppi_slot_shm slots[PPI_WINDOW];
     _Atomic uint64_t cancels[PPI_WINDOW];
+    _Alignas(PPI_LINE) unsigned char birth[4096];
 };
 
 /*
@@ -380,6 +388,7 @@ struct ppi_control_seat_shm {
  *   call         the spare, futex        release / acquire: called_to_seat  pool ends
  *                                        and called_incarnation are set before
  *   failure…     client                  before state                     -
+ *   objects…     client                  before life                      -
  */
 struct ppi_control_shm {
     _Alignas(PPI_LINE) _Atomic uint32_t life;
@@ -400,6 +409,8 @@ struct ppi_control_shm {
     _Atomic uint64_t resume[PPI_WINDOW];
     _Atomic uint32_t attempt[PPI_WINDOW]; /* of the item at resume; from 1 on */
     struct ppi_record_shm records[4 * PPI_MAX_SEATS];
+    uint32_t objects_count; /* PP_SPAWN: what is loaded in it, and so in its workers */
+    struct ppi_object objects[PPI_MAX_OBJECTS];
 };
 
 /* A death leaves at most three records, and a seat at most one death. */

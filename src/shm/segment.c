@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -31,6 +33,57 @@ static int make_memfd(size_t size)
     return fd;
 }
 
+static void *map(void *address, size_t size, int fd, int flags)
+{
+    return mmap(address, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | flags, fd,
+                0);
+}
+
+#if UINTPTR_MAX > UINT32_MAX && !defined(__SANITIZE_THREAD__)
+/* Far from where the kernel puts programs, libraries and stacks, whose places are drawn anew
+   for each image: 32 to 72 TiB.  The sanitizer for threads allows no such addresses. */
+#define APART_BEGIN (UINT64_C(32) << 40)
+#define APART_SIZE (UINT64_C(40) << 40)
+#define APART_STEP (UINT64_C(1) << 30)
+#else
+#define APART_SIZE UINT64_C(0)
+#define APART_BEGIN UINT64_C(0)
+#define APART_STEP UINT64_C(1)
+#endif
+
+/* Where it can be expected to fit into another image of the program, too. */
+static void *map_apart(size_t size, int fd)
+{
+    for (int attempt = 0; attempt < 16 && size < APART_SIZE; attempt++) {
+        uint64_t places = (APART_SIZE - size) / APART_STEP, place;
+        void *wanted, *base;
+
+        if (getrandom(&place, sizeof place, 0) != sizeof place)
+            break;
+        wanted = (void *)(uintptr_t)(APART_BEGIN + place % places * APART_STEP);
+        base = map(wanted, size, fd, MAP_FIXED_NOREPLACE);
+        if (base == wanted)
+            return base;
+        if (base != MAP_FAILED)
+            munmap(base, size);
+    }
+    return map(NULL, size, fd, 0);
+}
+
+int ppi_segment_attach(const struct ppi_segment *segment)
+{
+    void *base = map(segment->base, segment->size, segment->file, MAP_FIXED_NOREPLACE);
+
+    if (base == MAP_FAILED)
+        return -errno;
+    if (base != segment->base) { /* a kernel that takes the address for a wish */
+        munmap(base, segment->size);
+        return -EEXIST;
+    }
+    madvise(base, segment->size, MADV_DONTDUMP);
+    return 0;
+}
+
 int ppi_segment_create(struct ppi_segment *segment, const size_t length[PPI_PARTS],
                        size_t seat_size)
 {
@@ -49,10 +102,12 @@ int ppi_segment_create(struct ppi_segment *segment, const size_t length[PPI_PART
     fd = make_memfd(size);
     if (fd < 0)
         return fd;
-    base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
-    close(fd); /* the mapping keeps it; no descriptor stays */
+    base = segment->portable ? map_apart(size, fd) : map(NULL, size, fd, 0);
+    if (!segment->portable || base == MAP_FAILED)
+        close(fd); /* the mapping keeps it; no descriptor stays */
     if (base == MAP_FAILED)
         return -ENOMEM;
+    segment->file = fd;
     madvise(base, size, MADV_DONTDUMP);
     segment->base = base;
     return 0;
@@ -78,16 +133,18 @@ static int protect(const struct ppi_segment *segment, enum ppi_part part, int pr
                : 0;
 }
 
+int ppi_segment_keep_from_children(const struct ppi_segment *segment)
+{
+    return madvise(segment->base, segment->size, MADV_DONTFORK) < 0 ? -errno : 0;
+}
+
 int ppi_segment_confine_client(const struct ppi_segment *segment)
 {
     int error = protect(segment, PPI_CONTROL, PROT_READ);
 
     if (!error)
         error = protect(segment, PPI_SEATS, PROT_READ);
-    /* Children that the program forks itself have no business here. */
-    if (!error && madvise(segment->base, segment->size, MADV_DONTFORK) < 0)
-        error = -errno;
-    return error;
+    return error ? error : ppi_segment_keep_from_children(segment);
 }
 
 int ppi_segment_confine_supervisor(const struct ppi_segment *segment)

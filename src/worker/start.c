@@ -209,3 +209,42 @@ int ppi_worker_thread(const struct ppi_heritage *heritage, unsigned seat, uint32
     ppi_current_worker = NULL;
     return status;
 }
+
+struct ppi_worker *ppi_inline_new(struct ppi_heritage *heritage, int *code,
+                                  char message[PPI_MESSAGE_SIZE])
+{
+    struct ppi_worker *worker = calloc(1, sizeof *worker), *before = ppi_current_worker;
+    bool initialized;
+
+    if (!worker) {
+        *code = ENOMEM;
+        return NULL;
+    }
+    ppi_worker_init(worker, &heritage->queue, 0, 1, 0);
+    initialized = initialize(worker, heritage);
+    ppi_current_worker = before;
+    if (initialized) {
+        atomic_store_explicit(&worker->seat.shm->state, PPI_SEAT_READY, memory_order_release);
+        return worker;
+    }
+    *code = worker->code ? worker->code : EINVAL;
+    memcpy(message, worker->message, sizeof worker->message);
+    free(worker);
+    return NULL;
+}
+
+void ppi_inline_step(struct ppi_worker *worker)
+{
+    struct ppi_worker *before = ppi_current_worker;
+    struct ppi_start start;
+
+    ppi_current_worker = worker;
+    if (ppi_claim(&worker->claimer, &start))
+        ppi_run_task(worker, &start);
+    ppi_current_worker = before;
+}
+
+void ppi_inline_free(struct ppi_worker *worker)
+{
+    free(worker);
+}

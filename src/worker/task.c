@@ -22,6 +22,13 @@ static struct ppi_worker *calling_worker(void)
                                                                                 : NULL;
 }
 
+bool ppi_in_task_of(const struct ppi_queue *queue)
+{
+    const struct ppi_worker *worker = calling_worker();
+
+    return worker && worker->seat.queue->segment.base == queue->segment.base;
+}
+
 /*
  * Whether this is a handler that still answers the SIGTERM for a task that is over, or has
  * not begun.  Its process is about to be killed, or to wait until it is known that it need

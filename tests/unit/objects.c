@@ -4,7 +4,7 @@
 #include <pthread.h>
 #include <sys/mman.h>
 
-#include "client/client.h"
+#include "base/objects.h"
 #include "harness.h"
 #include "shm/segment.h"
 
