@@ -268,8 +268,18 @@ int pp_init(int *argc, char ***argv);
 typedef struct pp_pool_options {
     size_t size; /* sizeof(pp_pool_options); the macro fills it */
 
-    /* The number of workers; 0: the CPUs that this process may use; at most 1024. */
+    /*
+     * The number of workers; 0: as many as this process may use CPUs at a time, by its
+     * affinity and by the quotas of its cgroup (with .cpus: as many as these, if that is
+     * less than the quotas allow); at most 1024.
+     */
     int processes;
+
+    /*
+     * The most that pp_pool_resize() may ask for, at least .processes and at most 1024; 0: 32
+     * or twice .processes, whichever is more.  Room for them costs address space, not memory.
+     */
+    int max_processes;
 
     /*
      * Runs in each worker before its first task, also in those that replace
@@ -297,6 +307,17 @@ typedef struct pp_pool_options {
     pp_start start;
 
     /*
+     * Each worker runs on one CPU only: that with id k on the k-th of those that this process
+     * may use, and when there are none left on the first again.  .cpus are the numbers of
+     * .cpu_count others to do so, in that order; a number may come twice.  They are copied.
+     * What takes its CPU from a worker later, a change of the cgroup's, is not an error: a
+     * worker that cannot be kept on its CPU when it starts runs on all.
+     */
+    bool pin;
+    const int *cpus;
+    int cpu_count;
+
+    /*
      * When set and creation fails, *error says why in words: one block of
      * memory that the caller gives to free().  NULL if there was no memory.
      */
@@ -304,8 +325,8 @@ typedef struct pp_pool_options {
 } pp_pool_options;
 
 /*
- * pp_pool_new(.processes, .initializer, .initarg, .initarg_size, .max_tasks_per_child,
- *             .callbacks, .spin, .start, .error)
+ * pp_pool_new(.processes, .max_processes, .initializer, .initarg, .initarg_size,
+ *             .max_tasks_per_child, .callbacks, .spin, .start, .pin, .cpus, .cpu_count, .error)
  *
  * Creates a pool and waits until its workers are there and their initializers
  * have returned.  The workers see the program as it is now, its memory, open
@@ -317,7 +338,8 @@ typedef struct pp_pool_options {
  * Returns the pool, which pp_pool_free() frees, or NULL with errno, and then
  * leaves nothing behind:
  *
- *   EINVAL           an option is out of its range
+ *   EINVAL           an option is out of its range, or .cpus has one that this process may not
+ *                    use
  *   EAGAIN           no more processes can be created
  *   EMFILE, ENFILE   no more descriptors
  *   ENOMEM           not enough memory or address space
@@ -334,6 +356,21 @@ typedef struct pp_pool_options {
     pp_pool_new_with(                                                                      \
         &(pp_pool_options){ .size = sizeof(pp_pool_options), ##__VA_ARGS__ })
 pp_pool *pp_pool_new_with(const pp_pool_options *options);
+
+/*
+ * Changes the number of workers, from now on and until it is called again: to at least 1, and
+ * to .max_processes of pp_pool_new() at most.  Returns at once.  Nothing is lost: those that
+ * are too many go, highest ids first, when they have done what they have in hand (a chunk of
+ * a map, of which the chunks that are cut already stay as they are), however long that takes;
+ * those that sleep go at once.  New ones start at once and run the initializer first.  If the
+ * system has no more processes for now the pool tries again and again, with fewer workers
+ * meanwhile.  May be called from a callback, and for a pool that is closed but not joined.
+ *
+ * Returns 0, or -EINVAL (pool is NULL, processes less than 1), -ERANGE (more than the pool
+ * was made for), -ENOTSUP (PP_INLINE), -ESHUTDOWN (the pool is terminated or joined),
+ * -ENOTRECOVERABLE (it is broken), -ECHILD.  Since 0.1.
+ */
+int pp_pool_resize(pp_pool *pool, int processes);
 
 /*
  * No more tasks can be submitted from now on; those that were run on.  Python:

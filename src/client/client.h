@@ -157,6 +157,9 @@ struct ppi_flight {
     size_t ahead;    /* ... so many items done */
 };
 
+/* Changes of a pool's size that are told apart; older ones are taken together. */
+#define PPI_SIZES_KNOWN 8
+
 enum ppi_pool_phase { PPI_IS_OPEN, PPI_IS_CLOSED, PPI_IS_TERMINATED };
 
 struct pp_pool {
@@ -176,6 +179,13 @@ struct pp_pool {
     bool inlining;              /* it does, in some thread */
     struct ppi_futex_ops inline_futex;
     enum ppi_pool_phase phase;
+    unsigned most; /* workers that there may be */
+    /* How many there were, on average, since when, until the next began. */
+    struct {
+        uint64_t since_ns;
+        double workers;
+    } sizes[PPI_SIZES_KNOWN];
+    unsigned sizes_known;
     bool audit_again; /* some claim word could not be judged yet */
     bool lost; /* no worker is left: broken, or the supervisor died, or all has ended */
     pp_kind loss; /* how what was open ended then */
@@ -268,6 +278,27 @@ void ppi_unmake(pp_pool *pool);
 
 /* Wakes the supervisor. */
 void ppi_poke(pp_pool *pool);
+
+/* ---- size.c: how many workers, and where they run ---- */
+
+/* 0, or an errno and why in words: the options that say so. */
+int ppi_check_size(const pp_pool_options *options, char *why, size_t size);
+
+/* What they come to, for a queue that is to be made, and room for that in seats. */
+struct ppi_size {
+    unsigned workers, most; /* at first, and after any pp_pool_resize() */
+    unsigned seats;
+};
+struct ppi_size ppi_size_of(const pp_pool_options *options, unsigned cpus);
+
+/* Says in a new queue where workers are to be pinned; 0 or -errno. */
+int ppi_say_pins(struct ppi_queue *queue, const pp_pool_options *options);
+
+/* Locked.  From now on there are to be so many workers. */
+void ppi_set_size(pp_pool *pool, unsigned workers);
+
+/* Locked.  The time that all workers had since then until now, about, in ns. */
+double ppi_worked_ns(const pp_pool *pool, uint64_t since_ns);
 
 /* ---- spawn.c ---- */
 

@@ -209,11 +209,23 @@ uint32_t ppi_announced(const pp_pool *pool, unsigned seat)
 /* The incarnation whose records lie on a seat; 0 if there are none to look at. */
 static uint32_t seated(const pp_pool *pool, unsigned seat)
 {
-    uint32_t incarnation = atomic_load_explicit(
-        &ppi_queue_seat(pool->queue, seat)->incarnation, memory_order_acquire);
     uint32_t announced = ppi_announced(pool, seat);
 
-    return incarnation == announced && incarnation != pool->released[seat] ? incarnation : 0;
+    if (announced == pool->released[seat]) /* empty: its own page need not be looked at */
+        return 0;
+    return atomic_load_explicit(&ppi_queue_seat(pool->queue, seat)->incarnation,
+                                memory_order_acquire) == announced
+               ? announced
+               : 0;
+}
+
+/* There is nothing on seats from this one on. */
+static unsigned seats_end(const pp_pool *pool)
+{
+    unsigned end =
+        atomic_load_explicit(&pool->queue->control->seats_end, memory_order_acquire);
+
+    return end < pool->queue->seats ? end : pool->queue->seats;
 }
 
 /* Takes a seat's records up to this tail; whether there were any. */
@@ -290,6 +302,12 @@ static void end_unrecorded(pp_pool *pool, const struct ppi_record_shm *death)
     }
 }
 
+static bool is_dismissed(const pp_pool *pool, unsigned seat)
+{
+    return atomic_load_explicit(&pool->queue->control->seats[seat].dismissed,
+                                memory_order_relaxed);
+}
+
 static void bury(pp_pool *pool, const struct ppi_record_shm *record)
 {
     uint32_t incarnation = (uint32_t)record->position;
@@ -303,6 +321,9 @@ static void bury(pp_pool *pool, const struct ppi_record_shm *record)
     /* Whatever the dead had claimed to have written, the next begins where we are. */
     atomic_store_explicit(&pool->queue->shm->acks[record->seat].taken,
                           pool->taken[record->seat], memory_order_release);
+    if (is_dismissed(pool, record->seat)) /* it may be long until the seat is used again */
+        ppi_segment_release_foreign(ppi_queue_outbox(pool->queue, record->seat),
+                                    pool->queue->outbox_size);
     pool->released[record->seat] = incarnation;
     if ((WIFSIGNALED(record->code) || pool->audit_again) && !(record->flags & PPI_ENDED))
         ppi_audit(pool, record->seat);
@@ -333,9 +354,9 @@ static bool take_control(pp_pool *pool)
 bool ppi_drain(pp_pool *pool)
 {
     bool any = take_control(pool);
+    unsigned end = seats_end(pool);
 
-    /* Seats are given out from the first on: behind one that never was, none was. */
-    for (unsigned seat = 0; ppi_announced(pool, seat) != 0; seat++) {
+    for (unsigned seat = 0; seat < end; seat++) {
         uint32_t incarnation = seated(pool, seat);
 
         if (incarnation != 0)
@@ -362,9 +383,11 @@ bool ppi_take_in(pp_pool *pool)
 
 bool ppi_news(const pp_pool *pool, uint64_t least)
 {
+    unsigned end = seats_end(pool);
+
     if (pool->control_taken != load(&pool->queue->control->tail))
         return true;
-    for (unsigned seat = 0; ppi_announced(pool, seat) != 0; seat++)
+    for (unsigned seat = 0; seat < end; seat++)
         if (seated(pool, seat) != 0 &&
             load(&ppi_queue_seat(pool->queue, seat)->tail) - pool->taken[seat] >= least)
             return true;

@@ -102,7 +102,8 @@ bool ppi_is_cut_off(const pp_iter *iter)
  */
 static bool is_plenty(const pp_iter *iter)
 {
-    if (iter->few == 0 || iter->unread < iter->few)
+    if (iter->few_each == 0 ||
+        iter->unread < iter->few_each * ppi_queue_workers(iter->pool->queue))
         return false;
     return iter->held >= PPI_PLENTY ||
            iter->each > (PPI_PLENTY - iter->held) / (iter->open + iter->chunk);

@@ -48,8 +48,7 @@ static double pace_of(const pp_result *result)
     const pp_pool *pool = result->pool;
 
     if (result->done > 0)
-        return (double)(ppi_now_ns() - result->started_ns) * ppi_queue_workers(pool->queue) /
-               (double)result->done;
+        return ppi_worked_ns(pool, result->started_ns) / (double)result->done;
     return pool->known.run == result->task->run ? pool->known.item_ns : 0;
 }
 

@@ -42,6 +42,7 @@ int ppi_begin_inline(pp_pool *pool)
     pool->inline_futex.wake = wake_nobody;
     pool->heritage.queue.futex = &pool->inline_futex;
     control->life = 1;
+    control->seats_end = 1;
     control->seats[0].incarnation = control->seats[0].life = 1;
     control->seats[0].pid = getpid();
     running = pool;

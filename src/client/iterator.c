@@ -23,7 +23,7 @@
 
 static int copy_sizes(pp_iter *iter, const pp_imap_options *options)
 {
-    size_t workers = ppi_queue_workers(iter->pool->queue), chunks = CHUNKS_PER_WORKER * workers;
+    size_t chunks = CHUNKS_PER_WORKER * (size_t)iter->pool->most;
 
     if (options->chunksize < 0 || options->window < 0)
         return -EINVAL;
@@ -34,7 +34,7 @@ static int copy_sizes(pp_iter *iter, const pp_imap_options *options)
     if (iter->window == 0) {
         if (__builtin_mul_overflow(iter->chunk, chunks, &iter->window))
             iter->window = SIZE_MAX;
-        iter->few = iter->window / chunks * FEW_PER_WORKER * workers;
+        iter->few_each = iter->window / chunks * FEW_PER_WORKER;
     }
     if (iter->chunk > iter->window)
         iter->chunk = iter->window;

@@ -34,7 +34,7 @@ struct pp_iter {
     void *user;
     size_t chunk;    /* items */
     size_t window;   /* items; a chunk or more */
-    size_t few;      /* items: so many are drawn however large; 0: the whole window is */
+    size_t few_each; /* items: so many per worker are drawn however large; 0: the whole window */
     pthread_t owner; /* who used it last: the input is called in this thread only */
 
     /* Of each item. */

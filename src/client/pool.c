@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/cpus.h"
 #include "base/process.h"
 #include "base/public.h"
 #include "client/client.h"
@@ -84,17 +85,6 @@ void ppi_poke(pp_pool *pool)
 
 /* ---- Sizes ---- */
 
-static unsigned usable_cpus(void)
-{
-    cpu_set_t set;
-    long online;
-
-    if (sched_getaffinity(0, sizeof set, &set) == 0)
-        return (unsigned)CPU_COUNT(&set);
-    online = sysconf(_SC_NPROCESSORS_ONLN);
-    return online > 0 ? (unsigned)online : 1;
-}
-
 #if defined(__SANITIZE_THREAD__)
 #define SHADOWED 1
 #elif defined(__has_feature)
@@ -134,9 +124,8 @@ static int make_allocators(pp_pool *pool)
 }
 
 /* Makes the segment as large as the limits of this process allow. */
-static int make_queue(pp_pool *pool, unsigned workers)
+static int make_queue(pp_pool *pool, unsigned seats)
 {
-    unsigned seats = workers + (workers > 32 ? workers : 32);
     size_t arena = wanted_arena(), outbox = arena;
     int error;
 
@@ -231,7 +220,7 @@ static pp_start choose_start(const pp_pool_options *options)
                : PP_FORK;
 }
 
-static pp_pool *allocate(const pp_pool_options *options)
+static pp_pool *allocate(const pp_pool_options *options, unsigned cpus)
 {
     pp_pool *pool = calloc(1, sizeof *pool);
 
@@ -253,7 +242,7 @@ static pp_pool *allocate(const pp_pool_options *options)
     pool->queue->segment.portable = pool->start == PP_SPAWN;
     pool->initarg_size = options->initarg_size;
     pool->supervisor = -1;
-    pool->queue->cpus = usable_cpus();
+    pool->queue->cpus = cpus;
     if (options->spin == PP_SPIN_ADAPTIVE && pool->queue->cpus > 1)
         pool->queue->spin_ns = PPI_SPIN_NS;
     pool->heritage.initializer = options->initializer;
@@ -265,7 +254,7 @@ static pp_pool *allocate(const pp_pool_options *options)
     return pool;
 }
 
-static int make(pp_pool *pool, unsigned workers)
+static int make(pp_pool *pool, const pp_pool_options *options, const struct ppi_size *size)
 {
     int error = make_creator_mark(pool);
 
@@ -277,19 +266,20 @@ static int make(pp_pool *pool, unsigned workers)
     if (!error)
         error = make_descriptors(pool);
     if (!error)
-        error = make_queue(pool, workers);
+        error = make_queue(pool, size->seats);
     if (!error)
-        atomic_store_explicit(&pool->queue->shm->workers, workers, memory_order_relaxed);
-    return error;
+        error = ppi_say_pins(pool->queue, options);
+    if (error)
+        return error;
+    pool->most = size->most;
+    ppi_set_size(pool, size->workers);
+    return 0;
 }
 
 /* 0, or an errno and why in words. */
 static int check_options(const pp_pool_options *options, char *why, size_t size)
 {
-    if (options->processes < 0 || options->processes > PPI_MAX_WORKERS)
-        snprintf(why, size, "processes is %d: it must be 1 to %d, or 0 for the number of CPUs",
-                 options->processes, PPI_MAX_WORKERS);
-    else if (options->max_tasks_per_child < 0)
+    if (options->max_tasks_per_child < 0)
         snprintf(why, size, "max_tasks_per_child is %ld: it must not be negative",
                  options->max_tasks_per_child);
     else if (options->callbacks > PP_CALLBACKS_POLL)
@@ -299,7 +289,8 @@ static int check_options(const pp_pool_options *options, char *why, size_t size)
         snprintf(why, size, "start is %u: it must be one of PP_FORK, PP_SPAWN, PP_THREADS, PP_INLINE",
                  (unsigned)options->start);
     else if (options->start == PP_SPAWN && !ppi_is_initialized())
-        snprintf(why, size, "start is PP_SPAWN: main() must call pp_init() before anything else");
+        snprintf(why, size, "start is PP_SPAWN: main() must call pp_init() before anything else, in a "
+                 "program that is not set-user-ID");
     else if (options->start == PP_SPAWN && options->initarg && options->initarg_size == 0)
         snprintf(why, size, "start is PP_SPAWN: initarg needs an initarg_size to be copied");
     else if (options->initarg_size > 0 && !options->initarg)
@@ -307,18 +298,17 @@ static int check_options(const pp_pool_options *options, char *why, size_t size)
     else if (options->spin > PP_SPIN_NEVER)
         snprintf(why, size, "spin is %u: it must be one of PP_SPIN_...",
                  (unsigned)options->spin);
-    return *why ? EINVAL : 0;
+    return *why ? EINVAL : ppi_check_size(options, why, size);
 }
 
 /* Makes a pool that has no process yet; NULL and *code. */
 static pp_pool *prepare(const pp_pool_options *options, int *code)
 {
-    unsigned workers = options->start == PP_INLINE ? 1
-                       : options->processes        ? (unsigned)options->processes
-                                                   : usable_cpus();
-    pp_pool *pool = allocate(options);
+    unsigned cpus = ppi_usable_cpus();
+    struct ppi_size size = ppi_size_of(options, cpus);
+    pp_pool *pool = allocate(options, cpus);
 
-    *code = pool ? -make(pool, workers < PPI_MAX_WORKERS ? workers : PPI_MAX_WORKERS) : ENOMEM;
+    *code = pool ? -make(pool, options, &size) : ENOMEM;
     if (!*code)
         return pool;
     if (pool)
@@ -331,7 +321,7 @@ PPI_PUBLIC pp_pool *pp_pool_new_with(const pp_pool_options *given)
     pp_pool_options options;
     pp_error failure = { .size = sizeof failure, .kind = PP_RAISED, .function = "pp_pool_new" };
     pp_error *error = NULL;
-    char why[128] = "";
+    char why[192] = "";
     pp_pool *pool = NULL;
     int code = -ppi_copy_options(&options, sizeof options, given);
 

@@ -125,6 +125,7 @@ enum ppi_command {
  *                                                  poke or the bell
  *   workers  client           supervisor; all      relaxed; then a poke        pool ends
  *                             others: a guess
+ *   pin…     client, once     worker at its start  before the first fork       -
  *   awaited  client           worker, once it is   stored, fence, then looks   pool ends
  *                             ready                at the seat's state; the
  *                                                  worker the other way round
@@ -153,6 +154,8 @@ struct ppi_queue_shm {
     _Atomic uint32_t hints; /* that a worker is dying */
     _Atomic uint32_t awaited; /* the seat whose worker wakes the client when it is ready */
     _Atomic uint64_t audits;
+    uint32_t pin_count;           /* CPUs that workers are pinned to; 0: they are not */
+    uint32_t pins[PPI_MAX_SEATS]; /* the worker with id k to number k mod pin_count */
     struct ppi_ack_shm acks[PPI_MAX_SEATS];
     struct ppi_slot_shm slots[PPI_WINDOW];
     _Atomic uint64_t cancels[PPI_WINDOW];
@@ -365,6 +368,10 @@ struct ppi_control_seat_shm {
  *   state        client                  release / acquire, then          life says so
  *                                        client_bell
  *   tail         client's drain          release / acquire                as a seat's
+ *   seats_end    client's drain, news;   release / acquire: raised before  pool ends
+ *                waiters, to guess       a seat is announced, lowered when
+ *                                        the client has released those from
+ *                                        there on
  *   requeues     worker's claim, sleep   release / acquire: resume and    -
  *                                        the word are set before
  *   resume[s]    the claimer of a        before the word's CAS to         -
@@ -399,6 +406,7 @@ struct ppi_control_shm {
     int32_t failure_code;    /* what the initializer returned, or -errno of the call that failed */
     char failure[PPI_MESSAGE_SIZE];
     _Alignas(PPI_LINE) _Atomic uint64_t tail;
+    _Atomic uint32_t seats_end; /* on those from here on is nobody, and nothing left to take */
     _Alignas(PPI_LINE) _Atomic uint64_t requeues;
     _Alignas(PPI_LINE) _Atomic uint64_t looks_at; /* when it looks at time limits next */
     _Atomic uint32_t dying;

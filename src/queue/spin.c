@@ -83,11 +83,13 @@ unsigned ppi_awake(const struct ppi_queue *queue)
 
 bool ppi_awake_elsewhere(const struct ppi_queue *queue, uint32_t cpu)
 {
-    unsigned workers = ppi_queue_workers(queue);
+    unsigned end = atomic_load_explicit(&queue->control->seats_end, memory_order_relaxed);
     bool any = false;
 
-    for (unsigned seat = 0; seat < workers; seat++) {
-        if (resting(queue->claims, seat / 64) >> seat % 64 & 1)
+    for (unsigned seat = 0; seat < end && seat < queue->seats; seat++) {
+        if (resting(queue->claims, seat / 64) >> seat % 64 & 1 ||
+            atomic_load_explicit(&queue->control->seats[seat].state, memory_order_relaxed) !=
+                PPI_LIVE)
             continue;
         any = true;
         if (atomic_load_explicit(&ppi_queue_seat(queue, seat)->cpu, memory_order_relaxed) != cpu)

@@ -178,6 +178,16 @@ bool ppi_segment_release_pages(void *address, size_t size)
     return madvise(address, size, MADV_REMOVE) == 0;
 }
 
+void ppi_segment_release_foreign(void *address, size_t size)
+{
+    /* Before Linux 6.7 that needs leave to write. */
+    if (ppi_segment_release_pages(address, size) ||
+        mprotect(address, size, PROT_READ | PROT_WRITE) < 0)
+        return;
+    ppi_segment_release_pages(address, size);
+    mprotect(address, size, PROT_READ);
+}
+
 void ppi_segment_clear_pages(void *address, size_t size)
 {
     if (ppi_segment_release_pages(address, size))

@@ -72,6 +72,9 @@ static inline char *ppi_segment_part(const struct ppi_segment *segment, enum ppi
  */
 bool ppi_segment_release_pages(void *address, size_t size);
 
+/* The same for a range that this process may only read, and to which nobody writes any more. */
+void ppi_segment_release_foreign(void *address, size_t size);
+
 /* The same; a range that the system does not take back is zeroed nevertheless. */
 void ppi_segment_clear_pages(void *address, size_t size);
 

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <unistd.h>
 
 #include "base/public.h"
@@ -18,9 +19,18 @@
 
 static bool initialized;
 
+/*
+ * A program that has more rights than who starts it: what it is given by that one must not
+ * make it call addresses.
+ */
+static bool is_privileged(void)
+{
+    return getauxval(AT_SECURE) != 0;
+}
+
 bool ppi_is_initialized(void)
 {
-    return initialized;
+    return initialized && !is_privileged();
 }
 
 /* The client finds out why when this process has ended. */
@@ -137,7 +147,8 @@ PPI_PUBLIC int pp_init(int *argc, char ***argv)
     if (initialized)
         return -EALREADY;
     initialized = true;
-    if (*argc == 2 && sscanf((*argv)[1], PPI_IMAGE_ARGUMENT "%d%c", &file, &end) == 1)
+    if (*argc == 2 && !is_privileged() &&
+        sscanf((*argv)[1], PPI_IMAGE_ARGUMENT "%d%c", &file, &end) == 1)
         become_supervisor(file);
     return 0;
 }

@@ -17,14 +17,21 @@
 
 #define PPI_LIMIT_IN_ROW 3
 
+#define PPI_LIMIT_MOST (2 * PPI_MAX_WORKERS)
+
 struct ppi_limit {
-    unsigned most;                             /* in ten seconds */
-    unsigned next;                             /* place in the ring of times */
-    uint64_t times_ns[2 * PPI_MAX_WORKERS];
+    unsigned most;        /* in ten seconds */
+    unsigned former_most; /* counts instead until then: there were more workers */
+    uint64_t until_ns;
+    uint64_t count; /* of deaths, until now */
+    uint64_t times_ns[PPI_LIMIT_MOST]; /* of the last, in a ring */
     unsigned in_row;
 };
 
 void ppi_limit_init(struct ppi_limit *limit, unsigned workers);
+
+/* The number of workers has changed.  Deaths until now count on, as many as were allowed. */
+void ppi_limit_resize(struct ppi_limit *limit, unsigned workers, uint64_t now_ns);
 
 /* Counts a death before the first task; false when it was one too many. */
 bool ppi_limit_allows(struct ppi_limit *limit, uint64_t now_ns, bool was_ready);

@@ -269,6 +269,7 @@ bool ppi_reap_worker(struct ppi_supervisor *supervisor, unsigned seat, int statu
     place->pid = 0;
     supervisor->has_id[place->id] = false;
     supervisor->alive--;
+    supervisor->dismissed -= place->dismissed;
     atomic_store_explicit(&supervisor->queue.control->seats[seat].state, PPI_DEAD,
                           memory_order_release);
     ppi_forget_sleeper(&supervisor->queue, seat);

@@ -1,23 +1,46 @@
 /* SPDX-License-Identifier: MIT */
+/* Seats, and the workers on them. */
 #include <errno.h>
 
 #include "supervisor/supervisor.h"
 
-/* A seat that nobody sits on and whose last results the client has taken; or -1. */
+/* Whether somebody sits there, or left results that the client has not taken. */
+static bool is_used(struct ppi_supervisor *supervisor, unsigned seat)
+{
+    struct ppi_place *place = &supervisor->places[seat];
+    const struct ppi_ack_shm *ack = &supervisor->queue.shm->acks[seat];
+
+    /* Pairs with the release in the client's bury(). */
+    if (place->used && place->pid == 0 &&
+        atomic_load_explicit(&ack->released, memory_order_acquire) == place->incarnation)
+        place->used = false;
+    return place->used;
+}
+
+/* The first seat that can be given out, or -1. */
 static int free_seat(struct ppi_supervisor *supervisor)
 {
-    for (unsigned seat = 0; seat < supervisor->queue.seats; seat++) {
-        struct ppi_place *place = &supervisor->places[seat];
-        const struct ppi_ack_shm *ack = &supervisor->queue.shm->acks[seat];
-
-        /* Pairs with the release in the client's release_seat(). */
-        if (place->used && place->pid == 0 &&
-            atomic_load_explicit(&ack->released, memory_order_acquire) == place->incarnation)
-            place->used = false;
-        if (!place->used && !place->dying)
+    for (unsigned seat = 0; seat < supervisor->queue.seats; seat++)
+        if (!is_used(supervisor, seat) && !supervisor->places[seat].dying)
             return (int)seat;
-    }
     return -1;
+}
+
+static void set_seats_end(struct ppi_supervisor *supervisor, unsigned end)
+{
+    if (end == supervisor->seats_end)
+        return;
+    supervisor->seats_end = end;
+    atomic_store_explicit(&supervisor->queue.control->seats_end, end, memory_order_release);
+}
+
+void ppi_show_seats(struct ppi_supervisor *supervisor)
+{
+    unsigned end = supervisor->seats_end;
+
+    while (end > 0 && !is_used(supervisor, end - 1))
+        end--;
+    set_seats_end(supervisor, end);
 }
 
 /* The lowest that no worker has; there are as many as seats. */
@@ -43,6 +66,8 @@ int ppi_spawn_worker(struct ppi_supervisor *supervisor)
     place = &supervisor->places[seat];
     shown = &supervisor->queue.control->seats[seat];
     incarnation = place->incarnation + 1;
+    if ((unsigned)seat >= supervisor->seats_end)
+        set_seats_end(supervisor, (unsigned)seat + 1);
     atomic_store_explicit(&shown->dismissed, 0, memory_order_relaxed);
     atomic_store_explicit(&shown->id, id, memory_order_relaxed);
     atomic_store_explicit(&shown->life, supervisor->lives[id] + 1, memory_order_relaxed);

@@ -26,6 +26,7 @@
 #define FIRST_BACKOFF_NS (10 * PPI_MS)
 #define LAST_BACKOFF_NS PPI_SECOND
 #define PATIENCE_NS (5 * PPI_SECOND) /* without any worker */
+#define BURST_NS (2 * PPI_MS)        /* of forking, until it is looked what else there is */
 
 static void set_state(struct ppi_supervisor *supervisor, enum ppi_pool_state state)
 {
@@ -131,9 +132,10 @@ void ppi_reap(struct ppi_supervisor *supervisor, unsigned seat, int status)
 
 /* ---- Births ---- */
 
-static void fork_failed(struct ppi_supervisor *supervisor, int error)
+/* When to try again. */
+static uint64_t fork_failed(struct ppi_supervisor *supervisor, int error)
 {
-    uint64_t now = ppi_now_ns();
+    uint64_t now = ppi_now_ns(), again = now + supervisor->backoff_ns;
     char why[128];
 
     snprintf(why, sizeof why, "cannot fork a worker: %s", strerrordesc_np(-error));
@@ -145,31 +147,43 @@ static void fork_failed(struct ppi_supervisor *supervisor, int error)
         supervisor->none_since_ns = now;
     else if (now - supervisor->none_since_ns > PATIENCE_NS)
         give_up(supervisor, 0, error, why);
-    supervisor->retry_at_ns = now + supervisor->backoff_ns;
     supervisor->backoff_ns = supervisor->backoff_ns * 2 < LAST_BACKOFF_NS
                                  ? supervisor->backoff_ns * 2
                                  : LAST_BACKOFF_NS;
+    return again;
+}
+
+/* Forks so many, for a while; when it is to go on, or PPI_NEVER. */
+static uint64_t fork_some(struct ppi_supervisor *supervisor, unsigned missing)
+{
+    /* While tasks run there is other news to look after, too. */
+    uint64_t until = command_of(supervisor) == PPI_STARTING ? PPI_NEVER : ppi_now_ns() + BURST_NS;
+
+    while (missing-- > 0) {
+        int error = ppi_spawn_worker(supervisor);
+
+        if (error == -EBUSY)
+            return PPI_NEVER; /* the client pokes when it has emptied a seat */
+        if (error)
+            return fork_failed(supervisor, error);
+        supervisor->backoff_ns = FIRST_BACKOFF_NS;
+        supervisor->none_since_ns = 0;
+        if (missing > 0 && until != PPI_NEVER && ppi_now_ns() > until)
+            return until;
+    }
+    return PPI_NEVER;
 }
 
 static void fill_up(struct ppi_supervisor *supervisor)
 {
+    unsigned missing;
+
     if (supervisor->over || supervisor->ending)
         return;
+    missing = ppi_fit_size(supervisor);
     if (supervisor->retry_at_ns != PPI_NEVER && ppi_now_ns() < supervisor->retry_at_ns)
         return;
-    supervisor->retry_at_ns = PPI_NEVER;
-    while (supervisor->alive < ppi_queue_workers(&supervisor->queue)) {
-        int error = ppi_spawn_worker(supervisor);
-
-        if (error == -EBUSY)
-            return; /* the client pokes when it has emptied a seat */
-        if (error) {
-            fork_failed(supervisor, error);
-            return;
-        }
-        supervisor->backoff_ns = FIRST_BACKOFF_NS;
-        supervisor->none_since_ns = 0;
-    }
+    supervisor->retry_at_ns = fork_some(supervisor, missing);
 }
 
 /* ---- The loop ---- */
@@ -229,6 +243,7 @@ void ppi_begin_supervising(struct ppi_supervisor *supervisor,
     supervisor->queue = heritage->queue;
     supervisor->retry_at_ns = supervisor->look_at_ns = supervisor->spare_at_ns = PPI_NEVER;
     supervisor->backoff_ns = FIRST_BACKOFF_NS;
+    supervisor->size = workers;
     ppi_limit_init(&supervisor->limit, workers);
     ppi_limit_init(&supervisor->spare_limit, workers);
     announce_life(supervisor);
@@ -249,6 +264,7 @@ void ppi_supervise(struct ppi_supervisor *supervisor)
         ppi_ring_owed_event(&supervisor->queue);
         supervisor->kind->look(supervisor);
         obey(supervisor);
+        ppi_show_seats(supervisor);
         fill_up(supervisor);
     }
 }

@@ -27,6 +27,7 @@ struct ppi_place {
     uint32_t incarnation;
     uint32_t id;
     bool used; /* until the client has released this incarnation */
+    bool dismissed; /* it is to leave */
     pid_t dying; /* was reaped when it had begun to exit: until it has ended; or 0 */
     struct ppi_stop stop;
 };
@@ -61,14 +62,17 @@ struct ppi_supervisor {
     struct ppi_place places[PPI_MAX_SEATS];
     uint64_t resumed[PPI_WINDOW]; /* the position that a slot's resume[] is about, plus 1; or 0 */
     uint64_t tail;                /* of the own records */
-    unsigned alive;               /* workers */
+    unsigned alive;               /* workers ... */
+    unsigned dismissed;           /* ... and of these, those that are to leave */
+    unsigned seats_end;           /* what the control part says */
+    unsigned size;                /* how many there are to be, when that was last looked at */
     bool has_id[PPI_MAX_SEATS];   /* whether a worker that lives has this id ... */
     uint32_t lives[PPI_MAX_SEATS]; /* ... and how many have had it */
     bool over;                    /* all has ended */
     bool ending;                  /* no more replacements */
     bool killing;                 /* everything ends now: deaths are our doing */
     struct ppi_limit limit;
-    uint64_t retry_at_ns; /* when forking failed; PPI_NEVER otherwise */
+    uint64_t retry_at_ns; /* when to fork again, if some are missing; or PPI_NEVER */
     uint64_t backoff_ns;
     uint64_t none_since_ns; /* since when there is no worker, for want of a fork */
     uint64_t look_at_ns;    /* when a time limit or a grace period ends next; or PPI_NEVER */
@@ -85,6 +89,14 @@ struct ppi_supervisor {
 
 /* Starts a worker; 0, -EBUSY while every seat waits for the client, or -errno of fork(). */
 int ppi_spawn_worker(struct ppi_supervisor *supervisor);
+
+/* Says behind which seat there is nothing to look at. */
+void ppi_show_seats(struct ppi_supervisor *supervisor);
+
+/* ---- size.c: as many workers as there are to be ---- */
+
+/* Dismisses those that are too many, or takes that back; returns how many are missing. */
+unsigned ppi_fit_size(struct ppi_supervisor *supervisor);
 
 /* ---- supervisor.c ---- */
 

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/cpus.h"
 #include "queue/wake.h"
 #include "worker/worker.h"
 
@@ -53,6 +54,7 @@ void ppi_worker_loop(struct ppi_worker *worker)
         ppi_idle(&worker->idler, &worker->claimer);
     }
     ppi_seat_tell(&worker->seat);
+    ppi_pass_on(&worker->claimer); /* it may have been woken for a task, and leaves it */
 }
 
 /* A worker that cannot start says why. */
@@ -138,9 +140,21 @@ static void announce_death(const struct ppi_queue *queue)
             (void *)((char *)&queue->control->dying - head->futex_offset);
 }
 
+/* If that cannot be any more, it runs where it may. */
+static void pin(const struct ppi_worker *worker)
+{
+    const struct ppi_queue *queue = worker->seat.queue;
+    uint32_t id = atomic_load_explicit(&queue->control->seats[worker->seat.index].id,
+                                       memory_order_relaxed);
+
+    if (queue->shm->pin_count > 0)
+        ppi_pin_to_cpu(queue->shm->pins[id % queue->shm->pin_count]);
+}
+
 /* The life of a worker that has a seat; its exit status. */
 static int live(struct ppi_worker *worker, const struct ppi_heritage *heritage)
 {
+    pin(worker);
     if (!initialize(worker, heritage))
         return 1;
     pthread_sigmask(SIG_SETMASK, NULL, &worker->mask);

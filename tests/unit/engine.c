@@ -26,6 +26,7 @@ static struct {
     void (*client)(pp_pool *pool);
     unsigned supervisor; /* its number among the processes */
     unsigned process[MOST_SEATS];
+    uint32_t incarnation[MOST_SEATS];
     bool dead[MOST_SEATS]; /* not reaped yet */
     int status[MOST_SEATS];
     struct ppi_worker workers[MOST_SEATS];
@@ -61,7 +62,8 @@ static void make_loop(pp_pool *pool)
 static pp_pool *make_pool(void)
 {
     pp_pool *pool = calloc(1, sizeof *pool);
-    unsigned seats = engine.options.workers + engine.options.spare_seats;
+    unsigned most = engine.options.most ? engine.options.most : engine.options.workers;
+    unsigned seats = most + engine.options.spare_seats;
 
     CHECK(pool && seats <= MOST_SEATS);
     ppi_slab_init(&pool->slab, sizeof(struct pp_result));
@@ -88,7 +90,8 @@ static pp_pool *make_pool(void)
     CHECK_EQ(ppi_buddy_init(&pool->arena, pool->queue->arena, ARENA, ARENA), 0);
     CHECK_EQ(ppi_buddy_init(&pool->shared, pool->queue->shared, ARENA, SIZE_MAX), 0);
     pool->queue->futex = &steps_futex;
-    atomic_store(&pool->queue->shm->workers, engine.options.workers);
+    ppi_set_size(pool, engine.options.workers);
+    pool->most = most;
     pool->queue->cpus = 1 + random_below(engine.random, 4);
     pool->queue->spin_ns = random_percent(engine.random, 70) ? PPI_SPIN_NS : 0;
     pool->tail = engine.options.first_position;
@@ -105,7 +108,7 @@ static void be_worker(void *what)
     unsigned seat = (unsigned)((struct ppi_worker *)what - engine.workers);
     struct ppi_worker *worker = what;
 
-    ppi_worker_init(worker, &supervisor.queue, seat, supervisor.places[seat].incarnation,
+    ppi_worker_init(worker, &supervisor.queue, seat, engine.incarnation[seat],
                     engine.options.max_items);
     atomic_store_explicit(&worker->seat.shm->state, PPI_SEAT_READY, memory_order_release);
     ppi_wake_client(&supervisor.queue);
@@ -158,42 +161,17 @@ static void die_perhaps(void)
 
 /* ---- The supervisor ------------------------------------------------------ */
 
-/* A seat to fork a worker on, or -1: as in ppi_spawn_worker(). */
-static int free_seat(void)
+static pid_t start(struct ppi_supervisor *unused, unsigned seat, uint32_t incarnation)
 {
-    for (unsigned seat = 0; seat < supervisor.queue.seats; seat++) {
-        struct ppi_place *place = &supervisor.places[seat];
-
-        if (place->used && place->pid == 0 &&
-            atomic_load_explicit(&supervisor.queue.shm->acks[seat].released,
-                                 memory_order_acquire) == place->incarnation)
-            place->used = false;
-        if (!place->used)
-            return (int)seat;
-    }
-    return -1;
-}
-
-static bool spawn(void)
-{
-    int seat = free_seat();
-    struct ppi_control_seat_shm *shown;
-    struct ppi_place *place;
-
-    if (seat < 0)
-        return false;
-    place = &supervisor.places[seat];
-    shown = &supervisor.queue.control->seats[seat];
-    atomic_store_explicit(&shown->incarnation, place->incarnation + 1, memory_order_release);
-    place->incarnation++;
-    place->used = true;
+    (void)unused;
+    engine.incarnation[seat] = incarnation;
     engine.process[seat] = steps_add(be_worker, &engine.workers[seat]);
-    place->pid = (pid_t)(FIRST_PID + engine.process[seat]);
-    atomic_store_explicit(&shown->pid, place->pid, memory_order_relaxed);
-    atomic_store_explicit(&shown->state, PPI_LIVE, memory_order_release);
-    supervisor.alive++;
-    return true;
+    atomic_store_explicit(&supervisor.queue.control->seats[seat].pid,
+                          (pid_t)(FIRST_PID + engine.process[seat]), memory_order_relaxed);
+    return (pid_t)(FIRST_PID + engine.process[seat]);
 }
+
+static const struct ppi_kind coroutines = { .start = start };
 
 /* Whether a dead worker had begun what it intended last. */
 static bool has_begun(unsigned seat)
@@ -271,6 +249,14 @@ static void sleep_until_news(void *what)
         engine.now_ns = supervisor.look_at_ns;
 }
 
+static void fill_up(void)
+{
+    unsigned missing = supervisor.ending ? 0 : ppi_fit_size(&supervisor);
+
+    while (missing-- > 0 && ppi_spawn_worker(&supervisor) == 0)
+        ;
+}
+
 static void be_supervisor(void *what)
 {
     _Atomic uint32_t *order = &supervisor.queue.shm->command;
@@ -287,8 +273,8 @@ static void be_supervisor(void *what)
             kill_all();
         if (command >= PPI_FINISH && supervisor.alive == 0)
             break;
-        while (!supervisor.ending && supervisor.alive < engine.options.workers && spawn())
-            ;
+        ppi_show_seats(&supervisor);
+        fill_up();
         sleep_until_news(what);
     } while (true);
     atomic_store_explicit(&supervisor.queue.control->state, PPI_POOL_STOPPED,
@@ -300,6 +286,8 @@ static void make_supervisor(pp_pool *pool)
 {
     memset(&supervisor, 0, sizeof supervisor);
     supervisor.heritage = &pool->heritage;
+    supervisor.kind = &coroutines;
+    supervisor.size = engine.options.workers;
     supervisor.queue = pool->heritage.queue;
     supervisor.look_at_ns = PPI_NEVER;
     atomic_store(&supervisor.queue.control->looks_at, PPI_NEVER);

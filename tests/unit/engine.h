@@ -14,6 +14,7 @@
 
 struct engine_options {
     unsigned workers;
+    unsigned most; /* that pp_pool_resize() may ask for; 0: no more than there are */
     unsigned spare_seats;
     unsigned deaths; /* of workers, at any step */
     bool vandals;    /* who write nonsense to the claims before they die */

@@ -91,3 +91,48 @@ TEST(any_series_of_deaths)
         }
     }
 }
+
+/* ---- Pools that are resized ----------------------------------------------- */
+
+static unsigned deaths_until_refused(uint64_t now_ns)
+{
+    unsigned count = 0;
+
+    while (count < 5000 && ppi_limit_allows(&limit, now_ns, true))
+        count++;
+    return count;
+}
+
+TEST(more_workers_may_die_more_often)
+{
+    ppi_limit_init(&limit, 1);
+    CHECK_EQ(deaths_until_refused(START), 8);
+    ppi_limit_init(&limit, 1);
+    for (int i = 0; i < 8; i++)
+        CHECK(ppi_limit_allows(&limit, START, true));
+    ppi_limit_resize(&limit, 16, START);
+    CHECK_EQ(deaths_until_refused(START), 32 - 8);
+}
+
+/* What was allowed when there were more is not held against those that are left ... */
+TEST(fewer_workers_inherit_the_deaths)
+{
+    ppi_limit_init(&limit, 16);
+    for (int i = 0; i < 20; i++)
+        CHECK(ppi_limit_allows(&limit, START, true));
+    ppi_limit_resize(&limit, 1, START + PPI_SECOND);
+    CHECK_EQ(deaths_until_refused(START + PPI_SECOND), 32 - 20);
+}
+
+/* ... but no longer than the deaths count. */
+TEST(the_former_limit_ends)
+{
+    ppi_limit_init(&limit, 16);
+    ppi_limit_resize(&limit, 8, START);
+    ppi_limit_resize(&limit, 1, START + PPI_SECOND);
+    CHECK_EQ(deaths_until_refused(START + 12 * PPI_SECOND), 8);
+    ppi_limit_init(&limit, 16);
+    for (int i = 0; i < 1000; i++) /* also when it is resized again and again */
+        ppi_limit_resize(&limit, 1 + (unsigned)i % 16, START);
+    CHECK_EQ(deaths_until_refused(START + 9 * PPI_SECOND), 32);
+}

@@ -154,6 +154,7 @@ static struct {
     pp_pool *pool;
     bool terminates, damaged, stops;
     bool loops; /* waits in an event loop until every callback was called */
+    unsigned most; /* workers, in a pool that is resized; or 0 */
     unsigned threads;
     struct order orders[MOST_RESULTS]; /* so many for each thread */
     unsigned crashed;                  /* items */
@@ -251,6 +252,13 @@ static void check_progress(struct order *order)
     order->shown = progress.done;
 }
 
+static void resize_perhaps(void)
+{
+    while (script.most > 0 && random_percent(source, 30))
+        HOLDS(*source,
+              pp_pool_resize(script.pool, 1 + (int)random_below(source, script.most)) == 0);
+}
+
 /* One thread's part. */
 static void *submit_some(void *what)
 {
@@ -259,12 +267,14 @@ static void *submit_some(void *what)
 
     for (unsigned i = 0; i < wanted; i++) {
         submit(&orders[i]);
+        resize_perhaps();
         while (random_percent(source, 40))
             check_progress(&orders[random_below(source, i + 1)]);
         if (random_percent(source, 30))
             wait_for(orders, i + 1);
         if (random_percent(source, 30))
             cancel(&orders[random_below(source, i + 1)]);
+        resize_perhaps();
     }
     for (unsigned i = 0; i < wanted; i++)
         cancel(&orders[i]);
@@ -367,6 +377,8 @@ static void use(pp_pool *pool)
     if (script.loops)
         loop(pool);
     HOLDS(*source, (script.terminates ? pp_terminate(pool) : pp_close(pool)) == 0);
+    if (!script.terminates)
+        resize_perhaps();
     HOLDS(*source, pp_join(pool) == 0);
     for (unsigned i = 0; i < MOST_RESULTS; i++) {
         const struct order *order = &script.orders[i];
@@ -399,6 +411,7 @@ static void run_schedule(struct random *random, const struct engine_options *opt
     memset(&script, 0, sizeof script);
     script.damaged = options->vandals;
     script.threads = threads;
+    script.most = options->most;
     script.stops = stops;
     script.terminates = random_percent(random, 20);
     script.loops = options->callbacks == PP_CALLBACKS_POLL && random_percent(random, 40);
@@ -470,5 +483,31 @@ TEST(every_item_gets_one_outcome_whatever_is_damaged, .timeout = 40)
         options.vandals = true;
         options.callbacks = PP_CALLBACKS_POLL;
         run_schedule(&random, &options, 0, false);
+    }
+}
+
+/* Workers come and go meanwhile, in whatever they are. */
+TEST(every_item_gets_one_outcome_when_the_pool_is_resized, .timeout = 60)
+{
+    FOR_ROUNDS(random, 4000) {
+        struct engine_options options = any_options(&random);
+
+        options.most = options.workers + random_below(&random, 4);
+        options.callbacks = PP_CALLBACKS_POLL;
+        run_schedule(&random, &options, 0, false);
+        check_costs(&random);
+    }
+}
+
+TEST(every_item_gets_one_outcome_when_threads_resize_and_stop_some, .timeout = 60)
+{
+    FOR_ROUNDS(random, 4000) {
+        struct engine_options options = any_options(&random);
+
+        options.most = options.workers + random_below(&random, 4);
+        run_schedule(&random, &options, 1 + random_below(&random, MOST_THREADS), true);
+        HOLDS(random, script.crashed <= engine_deaths());
+        HOLDS(random, !engine_condemned());
+        HOLDS(random, !engine_unjust());
     }
 }

@@ -106,7 +106,9 @@
  *    other process can tell, but by a poke in between, which would make it look once more.
  *  - Not here: the client's service thread, which sleeps like the client but is woken by workers
  *    that fall asleep or have many records; its event loop, which is told when the client is;
- *    workers that retire, which tell the client as those that leave; the audit of damaged words.
+ *    workers that retire or are dismissed: they tell the client as those that leave, and are to
+ *    all others like workers that die between two tasks; that there are to be more of them, or
+ *    fewer, is a fork that comes late, or that fails for good; the audit of damaged words.
  *  - An argument arena, payloads and ring overflow are left out (rings are large enough here,
  *    an assertion says so). The client is one thread, and drains only when it has to wait.
  *
