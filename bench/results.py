@@ -40,6 +40,7 @@ TITLES = {
     'death': 'from a death to the error',
     'replace': '... to a replacement',
     'wakes': 'futex calls in apply_async',
+    'watch': 'maps while somebody watches, over maps alone',
 }
 PREFIXES = ((1e9, 'G'), (1e6, 'M'), (1e3, 'k'), (1, ''), (1e-3, 'm'), (1e-6, 'u'), (1e-9, 'n'))
 BETTER = {'s': 'as fast', '/s': 'as fast', 'B/s': 'as fast', 'B': 'smaller', 'x': 'better',

@@ -33,6 +33,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <sys/types.h>
 
@@ -264,6 +265,34 @@ typedef enum pp_start {
  */
 int pp_init(int *argc, char ***argv);
 
+/* What a worker was doing when it died, or what the library killed it for. */
+typedef enum pp_cause {
+    PP_DIED_IN_TASK,        /* its task crashed or exited, or it was killed from outside there */
+    PP_DIED_AT_LIMIT,       /* it was killed at its item's time limit */
+    PP_DIED_CANCELLED,      /* it was killed because its task was cancelled */
+    PP_DIED_IDLE,           /* it had nothing to run, or was between two items */
+    PP_DIED_IN_INITIALIZER, /* that failed, crashed or exited */
+    PP_DIED_IN_FINALIZER,   /* that raised, crashed, exited, or ran too long */
+} pp_cause;
+
+/* How a worker died otherwise than it should.  Since 0.1. */
+typedef struct pp_death {
+    size_t size;          /* of this struct, in the library that filled it */
+    pp_cause cause;
+    int worker;           /* its pp_worker_id() ... */
+    int incarnation;      /* ... and pp_worker_incarnation() */
+    pid_t pid;
+    int signal;           /* that killed it, or 0 */
+    int status;           /* without signal: its exit status */
+    int code;             /* that its initializer returned or raised, or its finalizer raised; or 0 */
+    const char *function; /* the task that it was at, or NULL */
+    size_t index;         /* then: the item that it was at; 0 for a single call */
+    const char *message;  /* one line for people; never NULL */
+} pp_death;
+
+/* Called for each death, see .on_death.  *death lives until it returns. */
+typedef void pp_death_callback(const pp_death *death, void *user);
+
 /* Since 0.1. */
 typedef struct pp_pool_options {
     size_t size; /* sizeof(pp_pool_options); the macro fills it */
@@ -322,25 +351,52 @@ typedef struct pp_pool_options {
      * memory that the caller gives to free().  NULL if there was no memory.
      */
     pp_error **error;
+
+    /*
+     * Runs in each worker that ends as it should, after its last task: because of
+     * .max_tasks_per_child, or because the pool is joined; not where the worker is killed, nor
+     * when the pool is terminated.  It is given pp_worker_local().  One that crashes, exits or
+     * calls pp_raise() ends its worker, and one that has run too long is killed: no item is
+     * lost by that, and it is no reason to break the pool.  pp_join() waits for it.
+     */
+    void (*finalizer)(void *local);
+
+    /* Seconds that the finalizer may run; 0: 10. */
+    double finalizer_limit;
+
+    /*
+     * Is called for each worker that dies otherwise than by ending as it should: by a crash,
+     * at a time limit, by a cancel, by a signal from outside.  Not when the pool is terminated
+     * or its supervisor dies.  It comes when the outcome of the worker's item is known, once
+     * for each death, and runs where callbacks do and as they do: one at a time with them, and
+     * it may do what they may.  Its thread, with PP_CALLBACKS_THREAD, is started with the pool.
+     * pp_join() returns after the last of these calls; after pp_pool_free() there are none.  A
+     * death for which there is no memory is counted in pp_stats, and not told.
+     */
+    pp_death_callback *on_death;
+    void *user; /* given to it */
 } pp_pool_options;
 
 /*
  * pp_pool_new(.processes, .max_processes, .initializer, .initarg, .initarg_size,
- *             .max_tasks_per_child, .callbacks, .spin, .start, .pin, .cpus, .cpu_count, .error)
+ *             .max_tasks_per_child, .callbacks, .spin, .start, .pin, .cpus, .cpu_count, .error,
+ *             .finalizer, .finalizer_limit, .on_death, .user)
  *
  * Creates a pool and waits until its workers are there and their initializers
  * have returned.  The workers see the program as it is now, its memory, open
  * files and loaded code, unless .start says otherwise.  Processes are in a session of their own, their standard input
  * is /dev/null, SIGINT is ignored and every other signal has its default action.
  * Buffered output is written first, of all streams if the program has one thread,
- * otherwise of stdout.
+ * otherwise of stdout.  A worker ends by _exit(): no function that the program has given to
+ * atexit() runs in it, nothing that a stream held when the pool was made is written a second
+ * time, and of what its tasks have written to streams only stdout is flushed.
  *
  * Returns the pool, which pp_pool_free() frees, or NULL with errno, and then
  * leaves nothing behind:
  *
  *   EINVAL           an option is out of its range, or .cpus has one that this process may not
  *                    use
- *   EAGAIN           no more processes can be created
+ *   EAGAIN           no more processes, or threads, can be created
  *   EMFILE, ENFILE   no more descriptors
  *   ENOMEM           not enough memory or address space
  *   ENOSYS           the kernel lacks memfd_create() or pidfd_open() (Linux 5.10 has both)
@@ -887,6 +943,71 @@ int pp_progress_bar_with(pp_result *result, FILE *stream, double timeout);
  */
 void pp_result_free(pp_result *result);
 
+/* ---- Looking into a pool ------------------------------------------------ */
+
+/* What a pool does and has done.  Since 0.1. */
+typedef struct pp_stats {
+    pp_start start; /* never PP_START_AUTO: what that has come to */
+    int processes; /* workers that were asked for */
+    int workers;   /* that there are now */
+
+    /* Items of all calls, maps and iterators.  Their sum: all that were submitted. */
+    size_t queued;  /* not begun */
+    size_t running; /* begun, without an outcome */
+    size_t done;    /* ended in whatever way */
+    size_t failed;  /* of these, that failed */
+
+    size_t bytes_in;  /* of arguments that were copied to workers */
+    size_t bytes_out; /* of results that were taken from them */
+    size_t deaths;    /* of workers, as told by .on_death */
+    size_t retired;   /* workers that have ended as they should */
+    double elapsed;   /* seconds since the pool was made, or until its processes were gone */
+    size_t reserved_[6];
+} pp_stats;
+
+/*
+ * What a pool does now and has done, at any time and from any thread, without disturbing
+ * its workers.  Items that are done in a chunk that is still running count as done.  Takes
+ * in what the workers have done, but neither waits nor runs callbacks.  When the pool has
+ * been joined or terminated the totals stay, until it is freed.  All zero for NULL and in
+ * another process.  Since 0.1.
+ */
+pp_stats pp_stats_of(pp_pool *pool);
+
+typedef enum pp_worker_state {
+    PP_WORKER_STARTING, /* its initializer has not returned */
+    PP_WORKER_IDLE,     /* it waits for something to do */
+    PP_WORKER_BUSY,     /* it is at a task */
+    PP_WORKER_LEAVING,  /* it is at the finalizer, or about to end */
+} pp_worker_state;
+
+/* What a worker does and has done.  Since 0.1. */
+typedef struct pp_worker_stats {
+    int id;               /* pp_worker_id() */
+    int incarnation;      /* pp_worker_incarnation() */
+    pid_t pid;
+    pp_worker_state state;
+    const char *function; /* the task that it is at, or NULL; lives as long as the task's name */
+    size_t tasks;         /* calls and chunks that it has run ... */
+    size_t items;         /* ... and items of these; those that are done of the running one, too */
+    double busy;          /* seconds at tasks ... */
+    double waiting;       /* ... and without one; a wait of less than a microsecond or so counts
+                             as busy */
+    size_t deaths;        /* of workers of this id before it ... */
+    pp_cause cause;       /* ... and of these how the last one died: as in pp_death */
+    int signal;
+    int status;
+    size_t reserved_[4];
+} pp_worker_stats;
+
+/*
+ * What each worker does now and has done, at any time and from any thread, without disturbing
+ * it.  Fills workers[0] to at most workers[room - 1], in the order of ids.  Returns how many
+ * workers there are, which may be more; 0 for NULL, in another process, and when the pool's
+ * processes are gone.  workers may be NULL if room is 0.  Since 0.1.
+ */
+size_t pp_worker_stats_of(pp_pool *pool, pp_worker_stats *workers, size_t room);
+
 /* ---- In a task --------------------------------------------------------- */
 
 /*
@@ -895,7 +1016,8 @@ void pp_result_free(pp_result *result);
  * not unwind: what the task holds is not released.  In a signal handler it is as
  * longjmp() is: what it interrupts, pp_reserve() or malloc() too, stays half done.  In
  * an initializer it makes
- * the initializer fail with this code.  Outside of both it writes the message to
+ * the initializer fail with this code.  In a finalizer it ends that, and counts as a death of
+ * the worker, with this code and message.  Outside of these it writes the message to
  * standard error and aborts, as an exception that nobody catches.  Since 0.1.
  */
 PP_NORETURN void pp_raise(int code, const char *format, ...)
@@ -917,6 +1039,33 @@ void *pp_reserve(size_t size) __attribute__((malloc));
  * these.  0 outside of a task.  Since 0.1.
  */
 int pp_attempt(void);
+
+/*
+ * Who the calling worker is, in a task, an initializer or a finalizer.  Workers that live at
+ * the same time have different ids, the lowest that are free, from 0 on: one that replaces
+ * another mostly has its id.  -1 outside of these, also in threads and processes that a task
+ * starts.  Since 0.1.
+ */
+int pp_worker_id(void);
+
+/* Which of the workers that have had this id it is, from 1 on; 0 outside.  Since 0.1. */
+int pp_worker_incarnation(void);
+
+/*
+ * A number to seed a random generator with: always the same in a worker, and different in
+ * each worker of the pool, those of the same id too; that those of two pools are different is
+ * only as sure as numbers of 64 bits can make it.  Outside of a worker another one each time.
+ * Since 0.1.
+ */
+uint64_t pp_random_seed(void);
+
+/*
+ * A pointer of the worker's own, NULL at first: what the initializer has made for its tasks,
+ * and the finalizer is given.  Outside of a worker it is the calling thread's, so that a task
+ * can be called as the ordinary function that it is.  Since 0.1.
+ */
+void pp_worker_set_local(void *local);
+void *pp_worker_local(void);
 
 /* ---- Others ------------------------------------------------------------ */
 

@@ -13,6 +13,27 @@ bool ppi_in_callback(const pp_pool *pool)
     return pool->calling && pthread_equal(pool->caller, pthread_self());
 }
 
+bool ppi_has_due(const pp_pool *pool)
+{
+    return !ppi_list_empty(&pool->due) || !ppi_list_empty(&pool->deaths);
+}
+
+void ppi_begin_calling(pp_pool *pool, pp_result *result)
+{
+    pool->calling = true;
+    pool->caller = pthread_self();
+    pool->called = result;
+    pool->free_called = false;
+    pthread_mutex_unlock(&pool->lock);
+}
+
+void ppi_end_calling(pp_pool *pool)
+{
+    pthread_mutex_lock(&pool->lock);
+    pool->calling = false;
+    pool->called = NULL;
+}
+
 /* Runs one callback, without the lock. */
 static void run_callback(pp_pool *pool, pp_result *result)
 {
@@ -20,15 +41,10 @@ static void run_callback(pp_pool *pool, pp_result *result)
         ppi_first_failure(result) ? result->error_callback : result->callback;
 
     ppi_list_remove(&result->waiting);
-    pool->calling = true;
-    pool->caller = pthread_self();
-    pool->called = result;
-    pool->free_called = false;
-    pthread_mutex_unlock(&pool->lock);
+    pool->not_due++;
+    ppi_begin_calling(pool, result);
     callback(result, result->user);
-    pthread_mutex_lock(&pool->lock);
-    pool->calling = false;
-    pool->called = NULL;
+    ppi_end_calling(pool);
     ppi_set_state(result, PPI_THERE);
     if (pool->free_called)
         ppi_result_destroy(result);
@@ -39,10 +55,11 @@ static int run_callbacks(pp_pool *pool, size_t most)
 {
     size_t count = 0;
 
-    while (count < most && !ppi_list_empty(&pool->due) && !pool->calling) {
-        run_callback(pool, PPI_FIRST(&pool->due, pp_result, waiting));
-        count++;
-    }
+    for (; count < most && ppi_has_due(pool) && !pool->calling; count++)
+        if (ppi_death_is_next(pool))
+            ppi_tell_death(pool);
+        else
+            run_callback(pool, PPI_FIRST(&pool->due, pp_result, waiting));
     return count < INT_MAX ? (int)count : INT_MAX;
 }
 
@@ -51,20 +68,25 @@ int ppi_run_callbacks(pp_pool *pool)
     return run_callbacks(pool, SIZE_MAX);
 }
 
+static size_t length_of(const struct ppi_list *list)
+{
+    size_t length = 0;
+
+    for (struct ppi_link *link = list->head.next; link != &list->head; link = link->next)
+        length++;
+    return length;
+}
+
 int ppi_run_callbacks_once(pp_pool *pool)
 {
-    size_t due = 0;
-
-    for (struct ppi_link *link = pool->due.head.next; link != &pool->due.head; link = link->next)
-        due++;
-    return run_callbacks(pool, due);
+    return run_callbacks(pool, length_of(&pool->due) + length_of(&pool->deaths));
 }
 
 /* ---- The service thread ---- */
 
 void ppi_rouse(pp_pool *pool)
 {
-    if (!ppi_list_empty(&pool->due) && !pool->gone)
+    if (ppi_has_due(pool) && !pool->gone)
         ppi_ring_event(pool->queue); /* there is a callback for pp_poll() */
     if (pool->dozing)
         ppi_rouse_service(pool->queue);
@@ -83,8 +105,7 @@ static bool nothing_expected(void *what)
 {
     pp_pool *pool = what;
 
-    return pool->stop_serving || pool->lost || pool->expected == 0 ||
-           !ppi_list_empty(&pool->due);
+    return pool->stop_serving || pool->lost || pool->expected == 0 || ppi_has_due(pool);
 }
 
 /* Whether the backlog does not depend on what the workers show any more. */
@@ -92,8 +113,19 @@ static bool nothing_paced(void *what)
 {
     pp_pool *pool = what;
 
-    return pool->stop_serving || pool->lost || pool->expected > 0 ||
-           !ppi_list_empty(&pool->due) || !ppi_feeds_by_pace(pool);
+    return pool->stop_serving || pool->lost || pool->expected > 0 || ppi_has_due(pool) ||
+           !ppi_feeds_by_pace(pool);
+}
+
+/* Sleeps until the service bell has another value than this. */
+static void sleep_on_bell(pp_pool *pool, uint32_t bell)
+{
+    pool->dozing = true;
+    pthread_mutex_unlock(&pool->lock);
+    ppi_service_doze(pool->queue, bell);
+    pthread_mutex_lock(&pool->lock);
+    pool->dozing = false;
+    ppi_notify(pool); /* somebody may wait for us to be out of shared memory */
 }
 
 /* Sleeps until taking in records is pressing, and does it. */
@@ -102,14 +134,20 @@ static void doze(pp_pool *pool)
     uint32_t bell = ppi_service_announce(pool->queue);
     bool idle = ppi_anybody_sleeps(pool->queue); /* then any news are pressing */
 
-    if (!ppi_news(pool, idle ? 1 : PPI_PRESSING) && !ppi_lost(pool)) {
-        pool->dozing = true;
-        pthread_mutex_unlock(&pool->lock);
-        ppi_service_doze(pool->queue, bell);
-        pthread_mutex_lock(&pool->lock);
-        pool->dozing = false;
-        ppi_notify(pool); /* somebody may wait for us to be out of shared memory */
-    }
+    if (!ppi_news(pool, idle ? 1 : PPI_PRESSING) && !ppi_lost(pool))
+        sleep_on_bell(pool, bell);
+    if (!pool->lost)
+        ppi_look(pool);
+}
+
+/* The same for deaths alone: what workers do does not wake us. */
+static void watch(pp_pool *pool)
+{
+    uint32_t bell = ppi_service_bell(pool->queue);
+
+    pool->on_duty = false;
+    if (!ppi_control_news(pool) && !ppi_lost(pool))
+        sleep_on_bell(pool, bell);
     if (!pool->lost)
         ppi_look(pool);
 }
@@ -130,8 +168,10 @@ static void *serve(void *what)
     while (!pool->stop_serving) {
         if (ppi_run_callbacks(pool) > 0)
             continue;
-        if (pool->lost || (pool->expected == 0 && !pool->on_duty))
+        if (pool->lost || (pool->expected == 0 && !pool->on_duty && !pool->on_death))
             rest(pool);
+        else if (pool->expected == 0 && !pool->on_duty)
+            watch(pool);
         else if (pool->expected > 0)
             ppi_wait_until(pool, nothing_expected, pool, PPI_NEVER);
         else if (ppi_feeds_by_pace(pool))

@@ -9,16 +9,10 @@
 #include "client/client.h"
 #include "queue/claims.h"
 
-/* Items of a result end like its rest: they have no outcome of their own. */
-static void end_items(pp_result *result, size_t count)
-{
-    result->done += count;
-}
-
 static void drop_unsubmitted(pp_result *result)
 {
     ppi_list_remove(&result->waiting);
-    end_items(result, result->count - result->next);
+    ppi_count_rest(result, result->count - result->next);
     result->next = result->count;
 }
 
@@ -64,7 +58,7 @@ static void end_withdrawn(pp_pool *pool, pp_result *result)
 
         if (flight->result != result || !flight->withdrawn)
             continue;
-        end_items(result, flight->left);
+        ppi_count_rest(result, flight->left);
         ppi_end_flight(pool, flight);
     }
 }

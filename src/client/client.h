@@ -153,12 +153,33 @@ struct ppi_flight {
     void *block;     /* of arguments, to be freed */
     size_t staged;
     bool withdrawn;  /* cancelled before anyone had claimed it; ended at once */
+    uint32_t others; /* of its first items: what workers did that died or retired in it */
     uint64_t looked; /* pool->looks when this was seen running, with ... */
     size_t ahead;    /* ... so many items done */
 };
 
 /* Changes of a pool's size that are told apart; older ones are taken together. */
 #define PPI_SIZES_KNOWN 8
+/* What pp_stats says.  Items are those of all results. */
+struct ppi_counts {
+    size_t submitted, done, failed;
+    size_t shown; /* done, as was said last: never goes back */
+    size_t bytes_in, bytes_out;
+    size_t deaths, retired;
+};
+
+/* The workers of an id that have died. */
+struct ppi_deaths_of {
+    uint32_t count;
+    uint8_t cause, signal, status; /* of the last one */
+};
+
+/* The worker whose death is about to be recorded: what it was at. */
+struct ppi_dying {
+    const char *function; /* NULL: nothing */
+    size_t index;
+    char message[PPI_MESSAGE_SIZE];
+};
 
 enum ppi_pool_phase { PPI_IS_OPEN, PPI_IS_CLOSED, PPI_IS_TERMINATED };
 
@@ -208,6 +229,9 @@ struct pp_pool {
     struct ppi_list stopping; /* results of which an item failed, to be cancelled for that */
     size_t open; /* results that are */
     size_t submitted;
+    struct ppi_counts counts;
+    int processes;             /* that were asked for last, when they are gone */
+    uint64_t made_ns, gone_ns; /* 0: they are not */
     struct {
         void (*run)(const void *args, void *result);
         double item_ns;
@@ -241,6 +265,14 @@ struct pp_pool {
     pthread_t caller;
     pp_result *called;
     bool free_called; /* its callback has freed it */
+    size_t made_due, not_due; /* results that have ever come into the list, and left it */
+
+    /* Deaths, and who is told of them: NULL: nobody. */
+    pp_death_callback *on_death;
+    void *on_death_user;
+    struct ppi_list deaths; /* that are to be told */
+    struct ppi_dying *dying; /* NULL: nobody wants to know */
+    struct ppi_deaths_of deaths_of[PPI_MAX_SEATS];
 };
 
 /* Slots from this one on hold no flight; most have never been touched, nor shall be. */
@@ -249,6 +281,20 @@ static inline size_t ppi_flights_end(const pp_pool *pool)
     if (pool->used == 0)
         return 0;
     return pool->tail < PPI_WINDOW ? (size_t)pool->tail : PPI_WINDOW;
+}
+
+/* Locked.  So many more items of a result have an outcome. */
+static inline void ppi_count_done(pp_result *result, size_t items)
+{
+    result->done += items;
+    result->pool->counts.done += items;
+}
+
+/* Locked.  The same for items that end like the rest. */
+static inline void ppi_count_rest(pp_result *result, size_t items)
+{
+    ppi_count_done(result, items);
+    result->pool->counts.failed += items;
 }
 
 /* ---- pool.c ---- */
@@ -311,7 +357,7 @@ int ppi_know_image(pp_pool *pool);
 /* ---- start.c ---- */
 
 /* Starts what runs tasks and waits until it does; 0 or an errno, and then the pool is gone. */
-int ppi_start(pp_pool *pool, pp_error **error);
+int ppi_start(pp_pool *pool, const pp_pool_options *options, pp_error **error);
 
 /* Waits until the supervisor, which is ending, is gone. */
 void ppi_reap_supervisor(pp_pool *pool);
@@ -320,7 +366,7 @@ void ppi_reap_supervisor(pp_pool *pool);
 
 int ppi_begin_inline(pp_pool *pool);
 
-/* Locked.  Does nothing for a pool of another kind. */
+/* Locked, but for the finalizer.  For good: what is still open ends with the pool. */
 void ppi_end_inline(pp_pool *pool);
 
 /* Locked.  Runs a task in this thread, unlocked, if there is one and it may; whether it did. */
@@ -490,6 +536,49 @@ void ppi_condemn(pp_pool *pool, unsigned seat, uint32_t incarnation);
 /* Whether there is something to take in; so much of one worker's, if it is its. */
 bool ppi_news(const pp_pool *pool, uint64_t least);
 
+/* Whether the supervisor has recorded something that has not been taken in. */
+bool ppi_control_news(const pp_pool *pool);
+
+/* "was killed by SIG..." or "exited with status ...", by a wait status. */
+void ppi_describe_end(int status, char *text, size_t size);
+
+/* ---- death.c: telling of deaths ---- */
+
+/*
+ * Locked.  If deaths are told: the item that a worker was at whose death will be recorded
+ * next, and what becomes of it in words.
+ */
+void ppi_note_dying(pp_result *result, size_t item, const char *text);
+
+/* Locked.  A worker is dead, and what it leaves on its seat is still there. */
+void ppi_note_death(pp_pool *pool, const struct ppi_record_shm *record);
+
+/* Locked.  Whether a death is to be told before any callback that is due. */
+bool ppi_death_is_next(const pp_pool *pool);
+
+/* Locked.  Tells of the first, without the lock. */
+void ppi_tell_death(pp_pool *pool);
+
+/* Locked.  Deaths are to be told to this function; 0 or -errno. */
+int ppi_tell_deaths_to(pp_pool *pool, pp_death_callback *on_death, void *user);
+
+/* Locked.  Nobody wants to hear of any more. */
+void ppi_drop_deaths(pp_pool *pool);
+
+/* ---- progress.c ---- */
+
+/*
+ * Locked.  The flight that a seat's worker, which has not been found dead, says that it runs;
+ * NULL if there is none.
+ */
+struct ppi_flight *ppi_flight_on(const pp_pool *pool, unsigned seat);
+
+/*
+ * Locked.  How many items are done of chunks that are running, and have no record yet; of
+ * one result's, or of all (NULL).  *running, if it is wanted: how many items are running.
+ */
+size_t ppi_done_on_seats(pp_pool *pool, const pp_result *only, size_t *running);
+
 /* ---- audit.c ---- */
 
 /* Locked.  After the crash of this seat's worker (-1: of none in particular): mends
@@ -548,6 +637,14 @@ void ppi_rouse(pp_pool *pool);
 
 /* Ends it. */
 void ppi_stop_serving(pp_pool *pool);
+
+/* Locked.  Whether a callback is to be run, or a death to be told. */
+bool ppi_has_due(const pp_pool *pool);
+
+/* Locked.  Around a call of the user's, which is made without the lock; of this result's
+   callback, or NULL. */
+void ppi_begin_calling(pp_pool *pool, pp_result *result);
+void ppi_end_calling(pp_pool *pool);
 
 /* Locked.  Runs the callbacks that are due, unlocked; how many it were. */
 int ppi_run_callbacks(pp_pool *pool);

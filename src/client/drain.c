@@ -64,6 +64,16 @@ static void describe(const pp_result *result, size_t index, const char *how, cha
     snprintf(text, size, "%s(...)%s %s", result->task->name, item, how);
 }
 
+void ppi_describe_end(int status, char *text, size_t size)
+{
+    const char *name = sigabbrev_np(WTERMSIG(status));
+
+    if (WIFSIGNALED(status))
+        snprintf(text, size, "was killed by SIG%s", name ? name : "?");
+    else
+        snprintf(text, size, "exited with status %d", WEXITSTATUS(status));
+}
+
 static pp_error describe_timeout(const pp_result *result, size_t index, pid_t pid, char *text,
                                  size_t size)
 {
@@ -81,15 +91,11 @@ static pp_error describe_crash(const pp_result *result, size_t index, int status
     pp_error error = { .kind = PP_CRASHED, .index = index, .pid = pid };
     char how[64];
 
-    if (WIFSIGNALED(status)) {
-        const char *name = sigabbrev_np(WTERMSIG(status));
-
+    if (WIFSIGNALED(status))
         error.signal = WTERMSIG(status);
-        snprintf(how, sizeof how, "was killed by SIG%s", name ? name : "?");
-    } else {
+    else
         error.status = WEXITSTATUS(status);
-        snprintf(how, sizeof how, "exited with status %d", error.status);
-    }
+    ppi_describe_end(status, how, sizeof how);
     describe(result, index, how, text, size);
     error.message = text;
     return error;
@@ -167,6 +173,8 @@ static bool take_outcome(pp_pool *pool, const struct ppi_record_shm *record)
                 : fail(pool, result, record, payload);
     if (!right)
         return false;
+    if (record->outcome == PPI_OK)
+        pool->counts.bytes_out += record->payload_size;
     flight->left -= record->count;
     if (flight->left == 0) {
         ppi_end_flight(pool, flight);
@@ -290,6 +298,10 @@ static void end_unrecorded(pp_pool *pool, const struct ppi_record_shm *death)
 
     if (!result || flight->position != death->payload_size || flight->withdrawn)
         return;
+    if (death->count > flight->begin && death->count <= flight->end)
+        flight->others = death->count - flight->begin < UINT32_MAX
+                             ? (uint32_t)(death->count - flight->begin)
+                             : UINT32_MAX;
     for (size_t i = flight->begin; i < death->count && flight->left > 0; i++) {
         pp_error error = describe_crash(result, i, death->code, (pid_t)death->payload, text,
                                         sizeof text);
@@ -318,6 +330,7 @@ static void bury(pp_pool *pool, const struct ppi_record_shm *record)
         end_unrecorded(pool, record);
     if (!(record->flags & PPI_ENDED))
         end_claims_of(pool, record->seat, record->code, (pid_t)record->payload);
+    ppi_note_death(pool, record);
     /* Whatever the dead had claimed to have written, the next begins where we are. */
     atomic_store_explicit(&pool->queue->shm->acks[record->seat].taken,
                           pool->taken[record->seat], memory_order_release);
@@ -333,6 +346,30 @@ static void bury(pp_pool *pool, const struct ppi_record_shm *record)
         ppi_poke(pool); /* it may have waited for a seat */
 }
 
+/* The item that a record is about has been its worker's last: for those who hear of deaths. */
+static void note_dying(pp_pool *pool, const struct ppi_record_shm *record)
+{
+    struct ppi_flight *flight = &pool->flights[record->position % PPI_WINDOW];
+    pp_result *result = flight->result;
+    size_t index = record->first;
+    char text[PPI_MESSAGE_SIZE];
+
+    if (record->outcome == PPI_OK || !result || flight->position != record->position)
+        return;
+    if (record->outcome == PPI_CANCEL)
+        describe(result, index, "was cancelled", text, sizeof text);
+    else if (record->outcome == PPI_TIMEOUT)
+        describe_timeout(result, index, 0, text, sizeof text);
+    else
+        describe_crash(result, index, record->code, 0, text, sizeof text);
+    ppi_note_dying(result, index, text);
+}
+
+bool ppi_control_news(const pp_pool *pool)
+{
+    return pool->control_taken != load(&pool->queue->control->tail);
+}
+
 static bool take_control(pp_pool *pool)
 {
     uint64_t tail = load(&pool->queue->control->tail);
@@ -343,9 +380,13 @@ static bool take_control(pp_pool *pool)
         struct ppi_record_shm record =
             pool->queue->control->records[pool->control_taken++ % PPI_CONTROL_RECORDS];
 
-        if (record.outcome == PPI_DEATH)
+        if (record.outcome == PPI_DEATH) {
             bury(pool, &record);
-        else
+            continue;
+        }
+        if (pool->dying)
+            note_dying(pool, &record);
+        if (record.outcome != PPI_RETRY)
             take_outcome(pool, &record);
     }
     return true;
@@ -358,10 +399,17 @@ bool ppi_drain(pp_pool *pool)
 
     for (unsigned seat = 0; seat < end; seat++) {
         uint32_t incarnation = seated(pool, seat);
+        uint64_t tail;
 
-        if (incarnation != 0)
-            any |= take_seat(pool, seat, incarnation,
-                             load(&ppi_queue_seat(pool->queue, seat)->tail));
+        if (incarnation == 0)
+            continue;
+        tail = load(&ppi_queue_seat(pool->queue, seat)->tail);
+        /* What the supervisor had recorded of a task before it handed that back comes first:
+           of a retry, that is the last chance to know what the item was. */
+        if (take_control(pool))
+            any = true;
+        if (seated(pool, seat) == incarnation)
+            any |= take_seat(pool, seat, incarnation, tail);
     }
     if (pool->audit_again)
         ppi_audit(pool, -1);
@@ -385,7 +433,7 @@ bool ppi_news(const pp_pool *pool, uint64_t least)
 {
     unsigned end = seats_end(pool);
 
-    if (pool->control_taken != load(&pool->queue->control->tail))
+    if (ppi_control_news(pool))
         return true;
     for (unsigned seat = 0; seat < end; seat++)
         if (seated(pool, seat) != 0 &&

@@ -201,8 +201,10 @@ static void fail_chunk(pp_result *result, pp_kind kind, int code, const char *me
     pp_error error = { .kind = kind, .code = code, .message = message };
 
     result->pool->open++;
+    result->pool->counts.submitted += result->count;
     ppi_fail_rest(result, &error);
-    result->next = result->done = result->count;
+    result->next = result->count;
+    ppi_count_rest(result, result->count);
     ppi_settle(result);
 }
 

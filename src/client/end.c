@@ -38,7 +38,8 @@ static void end_open(pp_pool *pool, const pp_error *error)
         if (ppi_state(result) != PPI_OPEN)
             continue;
         ppi_fail_rest(result, error);
-        result->next = result->done = result->count;
+        result->next = result->count;
+        ppi_count_rest(result, result->count - result->done);
         ppi_settle(result);
     }
 }
@@ -122,6 +123,8 @@ void ppi_shut_down(pp_pool *pool)
     pool->gone = true;
     if (pool->has_thread)
         ppi_reap_supervisor(pool); /* it uses what we are about to give back */
+    pool->gone_ns = ppi_now_ns();
+    pool->processes = (int)ppi_queue_workers(pool->queue);
     ppi_waker_close(&pool->queue->poke);
     ppi_buddy_destroy(&pool->arena);
     ppi_queue_leave(pool->queue); /* shared memory stays until the pool is freed */
@@ -146,8 +149,15 @@ static bool all_done(void *what)
 {
     pp_pool *pool = what;
 
-    return pool->open == 0 && ppi_list_empty(&pool->due) && !pool->calling &&
+    return pool->open == 0 && !ppi_has_due(pool) && !pool->calling &&
            (pool->undrawn == 0 || pool->lost);
+}
+
+static bool all_told(void *what)
+{
+    pp_pool *pool = what;
+
+    return pool->lost && !ppi_has_due(pool) && !pool->calling;
 }
 
 /*
@@ -170,12 +180,11 @@ static void command(pp_pool *pool, enum ppi_command command)
 {
     if (pool->lost)
         return;
-    if (pool->inliner) {
+    atomic_store_explicit(&pool->queue->shm->command, command, memory_order_release);
+    if (pool->start == PP_INLINE) {
         ppi_end_inline(pool);
-        atomic_store(&pool->queue->control->state, PPI_POOL_STOPPED);
         return;
     }
-    atomic_store_explicit(&pool->queue->shm->command, command, memory_order_release);
     atomic_thread_fence(memory_order_seq_cst); /* partner: obey() in the supervisor */
     if (command == PPI_FINISH)
         ppi_wake_to_end(pool->queue, 1);
@@ -260,7 +269,7 @@ PPI_PUBLIC int pp_join_with(pp_pool *pool, double timeout)
     if (!error) {
         pool->leaving = true;
         command(pool, PPI_FINISH);
-        error = ppi_wait_until(pool, is_lost, pool, deadline);
+        error = ppi_wait_until(pool, all_told, pool, deadline); /* workers may die to the last */
         pool->leaving = error == 0;
     }
     if (!error)
@@ -274,6 +283,7 @@ PPI_PUBLIC int pp_join_with(pp_pool *pool, double timeout)
 /* Nobody wants to hear of these any more. */
 static void drop_callbacks(pp_pool *pool)
 {
+    ppi_drop_deaths(pool);
     for (struct ppi_link *link = pool->results.head.next; link != &pool->results.head;
          link = link->next) {
         pp_result *result = PPI_OWNER(link, pp_result, all);
@@ -318,6 +328,7 @@ PPI_PUBLIC int pp_pool_free(pp_pool *pool)
     pthread_mutex_destroy(&pool->lock);
     ppi_flights_free(pool->flights);
     munmap(pool->creator, PPI_PAGE);
+    free(pool->dying);
     free(pool);
     return 0;
 }

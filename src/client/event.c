@@ -53,7 +53,7 @@ void ppi_loop_forget_supervisor(pp_pool *pool)
 /* Locked.  Whether pp_poll() would find something to do. */
 static bool has_work(const pp_pool *pool)
 {
-    if (!ppi_list_empty(&pool->due) && !pool->calling)
+    if (ppi_has_due(pool) && !pool->calling)
         return true; /* while one is being called it is its thread that goes on */
     return !pool->lost && (ppi_news(pool, 1) || ppi_lost(pool));
 }

@@ -172,6 +172,7 @@ static bool stage(pp_pool *pool, pp_result *result, struct ppi_slot_shm *slot, s
     size = count * task->args_size;
     if (!result->flat)
         ppi_encoded_size(task, items, count, &size); /* looked at when it was submitted */
+    pool->counts.bytes_in += size;
     if (size <= PPI_INLINE_ARGS) {
         if (result->flat)
             memcpy(slot->inline_args, items, size);
@@ -181,8 +182,10 @@ static bool stage(pp_pool *pool, pp_result *result, struct ppi_slot_shm *slot, s
         return true;
     }
     flight->block = ppi_buddy_alloc(&pool->arena, size);
-    if (!flight->block)
+    if (!flight->block) {
+        pool->counts.bytes_in -= size;
         return false;
+    }
     ppi_encode(task, items, count, flight->block);
     slot->args = (uint64_t)((char *)flight->block - base);
     flight->staged = size;
@@ -265,6 +268,7 @@ static bool feed_chunk(pp_pool *pool, pp_result *result, size_t count)
     slot->retries = result->limits.retries;
     flight->result = result;
     flight->withdrawn = false;
+    flight->others = 0;
     flight->position = position;
     flight->begin = result->next;
     flight->end = result->next + count;
@@ -291,7 +295,7 @@ static void give_up(pp_result *result)
     };
 
     ppi_fail_rest(result, &too_large);
-    result->done += result->count - result->next;
+    ppi_count_rest(result, result->count - result->next);
     result->next = result->count;
 }
 
@@ -330,6 +334,7 @@ void ppi_submit(pp_pool *pool, pp_result *result)
     bool first = ppi_list_empty(&pool->backlog);
 
     pool->open++;
+    pool->counts.submitted += result->count;
     if (pool->alone)
         ppi_wake_leader(pool->queue);
     if (result->callback || result->error_callback) {

@@ -45,6 +45,7 @@ int ppi_begin_inline(pp_pool *pool)
     control->seats_end = 1;
     control->seats[0].incarnation = control->seats[0].life = 1;
     control->seats[0].pid = getpid();
+    control->seats[0].state = PPI_LIVE;
     running = pool;
     pool->inliner = ppi_inline_new(&pool->heritage, &control->failure_code, control->failure);
     running = NULL;
@@ -54,17 +55,22 @@ int ppi_begin_inline(pp_pool *pool)
 
 void ppi_end_inline(pp_pool *pool)
 {
-    struct ppi_worker *worker = pool->inliner;
+    struct ppi_worker *worker;
 
-    if (!worker)
-        return;
     while (pool->inlining) {
         pool->followers++;
         pthread_cond_wait(&pool->progress, &pool->lock);
         pool->followers--;
     }
+    worker = pool->inliner;
     pool->inliner = NULL;
-    ppi_inline_free(worker);
+    if (!worker) /* another thread is at it, or was */
+        return;
+    pthread_mutex_unlock(&pool->lock); /* the finalizer is the user's */
+    ppi_inline_free(worker, &pool->heritage);
+    pthread_mutex_lock(&pool->lock);
+    atomic_store(&pool->queue->control->state, PPI_POOL_STOPPED);
+    ppi_notify(pool);
 }
 
 bool ppi_in_inline_task(const pp_pool *pool)

@@ -20,7 +20,8 @@ static bool mark(pp_result *result, size_t first, size_t end)
     if (result->count == 1) {
         if (result->outcomes[0] & 1)
             return false;
-        result->outcomes[0] = result->done = 1;
+        result->outcomes[0] = 1;
+        ppi_count_done(result, 1);
         return true;
     }
     for (int pass = 0; pass < 2; pass++)
@@ -34,7 +35,7 @@ static bool mark(pp_result *result, size_t first, size_t end)
                 result->outcomes[word] |= wanted;
             at = (word + 1) * 64;
         }
-    result->done += end - first;
+    ppi_count_done(result, end - first);
     return true;
 }
 
@@ -86,9 +87,11 @@ bool ppi_succeed(pp_result *result, size_t first, size_t count, const void *payl
         return true;
     if (!variable)
         memcpy((char *)result->values + first * each, payload, size);
-    else if (!keep_variable((struct ppi_value *)result->values + first, payload, size, is_null))
+    else if (!keep_variable((struct ppi_value *)result->values + first, payload, size,
+                            is_null)) {
+        result->pool->counts.failed++;
         lose(result, first);
-    else if (result->task->result_kind == PP_STRING_ && !is_null)
+    } else if (result->task->result_kind == PP_STRING_ && !is_null)
         /* Looked at and mended in our copy: the worker could still change its own. */
         ((struct ppi_value *)result->values)[first].data[size - 1] = '\0';
     return true;
@@ -100,6 +103,7 @@ bool ppi_skip(pp_result *result, size_t first, size_t count)
         return false;
     for (size_t i = first; i < first + count; i++)
         unmark(result, i); /* they are done, and end like the rest */
+    result->pool->counts.failed += count;
     return true;
 }
 
@@ -134,6 +138,7 @@ bool ppi_fail(pp_result *result, const pp_error *error)
 
     if (!mark(result, error->index, error->index + 1))
         return false;
+    result->pool->counts.failed++;
     if (result->stop_on_error && !result->cancelled && !result->stopping.next)
         ppi_list_append(&result->pool->stopping, &result->stopping);
     message = strdup(error->message);
@@ -186,6 +191,7 @@ void ppi_settle(pp_result *result)
         ppi_result_destroy(result);
     } else if (ppi_first_failure(result) ? result->error_callback : result->callback) {
         ppi_list_append(&pool->due, &result->waiting);
+        pool->made_due++;
         ppi_rouse(pool);
     } else {
         ppi_set_state(result, PPI_THERE);

@@ -13,6 +13,7 @@
 #include "base/cpus.h"
 #include "base/process.h"
 #include "base/public.h"
+#include "base/random.h"
 #include "client/client.h"
 
 /* Address space, not memory: tried from the largest down.  What a machine could ever need. */
@@ -26,6 +27,9 @@
 
 /* What stays in memory of free argument blocks, also when the pool is idle. */
 #define KEPT_ARGUMENTS ((size_t)128 << 20)
+
+/* Finalizers write and close what is theirs; they are no tasks. */
+#define USUAL_FINALIZER_NS (10 * PPI_SECOND)
 
 int ppi_check_pool(const pp_pool *pool)
 {
@@ -220,6 +224,14 @@ static pp_start choose_start(const pp_pool_options *options)
                : PP_FORK;
 }
 
+static uint64_t finalizer_ns(double limit)
+{
+    return limit == 0     ? USUAL_FINALIZER_NS
+           : limit > 1e9  ? PPI_NEVER
+           : limit < 1e-9 ? 1
+                          : (uint64_t)(limit * 1e9);
+}
+
 static pp_pool *allocate(const pp_pool_options *options, unsigned cpus)
 {
     pp_pool *pool = calloc(1, sizeof *pool);
@@ -236,6 +248,7 @@ static pp_pool *allocate(const pp_pool_options *options, unsigned cpus)
     ppi_list_init(&pool->due);
     ppi_list_init(&pool->stopping);
     ppi_list_init(&pool->iterators);
+    ppi_list_init(&pool->deaths);
     pool->queue = &pool->heritage.queue;
     pool->mode = options->callbacks;
     pool->start = choose_start(options);
@@ -247,6 +260,10 @@ static pp_pool *allocate(const pp_pool_options *options, unsigned cpus)
         pool->queue->spin_ns = PPI_SPIN_NS;
     pool->heritage.initializer = options->initializer;
     pool->heritage.initarg = options->initarg;
+    pool->heritage.finalizer = options->finalizer;
+    pool->heritage.finalizer_ns = finalizer_ns(options->finalizer_limit);
+    pool->heritage.seed = ppi_random();
+    pool->made_ns = ppi_now_ns();
     pool->heritage.max_items = (uint64_t)options->max_tasks_per_child;
     pool->heritage.client = pool->heritage.poke = -1;
     pool->queue->poke = pool->queue->event = PPI_NO_WAKER;
@@ -298,6 +315,9 @@ static int check_options(const pp_pool_options *options, char *why, size_t size)
     else if (options->spin > PP_SPIN_NEVER)
         snprintf(why, size, "spin is %u: it must be one of PP_SPIN_...",
                  (unsigned)options->spin);
+    else if (isnan(options->finalizer_limit) || options->finalizer_limit < 0)
+        snprintf(why, size, "finalizer_limit is %g: it must be seconds, or 0 for %g",
+                 options->finalizer_limit, (double)USUAL_FINALIZER_NS / 1e9);
     return *why ? EINVAL : ppi_check_size(options, why, size);
 }
 
@@ -328,7 +348,7 @@ PPI_PUBLIC pp_pool *pp_pool_new_with(const pp_pool_options *given)
     if (!code)
         code = check_options(&options, why, sizeof why);
     if (!code && (pool = prepare(&options, &code)))
-        code = ppi_start(pool, options.error ? &error : NULL);
+        code = ppi_start(pool, &options, options.error ? &error : NULL);
     if (!code)
         return pool;
     failure.code = code;

@@ -28,50 +28,55 @@ static bool is_taken(const pp_pool *pool, unsigned seat)
                                 memory_order_acquire) == incarnation;
 }
 
-/* The flight of this result that a seat says it runs; NULL if there is none. */
-static struct ppi_flight *flight_on(pp_result *result, unsigned seat)
+struct ppi_flight *ppi_flight_on(const pp_pool *pool, unsigned seat)
 {
-    const struct ppi_queue *queue = result->pool->queue;
+    struct ppi_flight *flight;
+    uint64_t position;
+
+    if (!is_taken(pool, seat))
+        return NULL;
     /* Pairs with the fence in ppi_run_task(): an item that is read later is of this task,
        or of one after it. */
-    uint64_t position = atomic_load_explicit(&ppi_queue_seat(queue, seat)->runs,
-                                             memory_order_acquire);
-    struct ppi_flight *flight = &result->pool->flights[position % PPI_WINDOW];
-
-    return flight->result == result && flight->position == position ? flight : NULL;
+    position = atomic_load_explicit(&ppi_queue_seat(pool->queue, seat)->runs,
+                                    memory_order_acquire);
+    flight = &pool->flights[position % PPI_WINDOW];
+    return flight->result && flight->position == position ? flight : NULL;
 }
 
 /*
- * Locked.  How many items are done of chunks that are running, and have no record yet.
  * A worker moves on to the next task only after the commit of the whole, so that an
  * item that is not of this flight stands for one that is done.  A flight may be seen on
  * two seats, when the first one dies just now: it counts once.
  */
-static size_t done_on_seats(pp_result *result)
+size_t ppi_done_on_seats(pp_pool *pool, const pp_result *only, size_t *running)
 {
-    pp_pool *pool = result->pool;
-    size_t done = 0;
+    size_t done = 0, now = 0;
 
     pool->looks++;
     /* Seats are given out from the first on: behind one that never was, none was. */
     for (unsigned seat = 0; ppi_announced(pool, seat) != 0; seat++) {
-        struct ppi_flight *flight = is_taken(pool, seat) ? flight_on(result, seat) : NULL;
+        struct ppi_flight *flight = ppi_flight_on(pool, seat);
         uint64_t item;
         size_t known;
 
-        if (!flight)
+        if (!flight || (only && flight->result != only))
             continue;
-        known = flight->looked == pool->looks ? flight->ahead
-                                              : flight->end - flight->begin - flight->left;
+        known = flight->end - flight->begin - flight->left;
+        if (flight->looked == pool->looks)
+            known = flight->ahead;
         item = atomic_load_explicit(&ppi_queue_seat(pool->queue, seat)->item,
                                     memory_order_relaxed);
         item = item < flight->end ? item : flight->end; /* whatever it says */
+        now += item < flight->end && flight->looked != pool->looks;
+        flight->looked = pool->looks;
+        flight->ahead = known;
         if (item <= flight->begin + known)
             continue;
         done += item - flight->begin - known;
-        flight->looked = pool->looks;
         flight->ahead = item - flight->begin;
     }
+    if (running)
+        *running = now;
     return done;
 }
 
@@ -95,7 +100,7 @@ static pp_progress measure(pp_result *result)
     size_t done = result->done;
 
     if (ppi_state(result) == PPI_OPEN && result->in_flight > 0 && !result->pool->lost)
-        done += done_on_seats(result);
+        done += ppi_done_on_seats(result->pool, result, NULL);
     if (done > result->shown)
         result->shown = done < result->count ? done : result->count;
     progress.done = result->shown;

@@ -308,6 +308,7 @@ PPI_PUBLIC void pp_result_free(pp_result *result)
     } else if (ppi_state(result) == PPI_OPEN) {
         result->forgotten = true; /* ended by ppi_settle() */
     } else {
+        pool->not_due += ppi_state(result) == PPI_DONE;
         ppi_result_destroy(result);
     }
     pthread_mutex_unlock(&pool->lock);

@@ -29,7 +29,10 @@ static int write_birth(pp_pool *pool)
     if (!ppi_objects_describe(pool->objects, (uintptr_t)ppi_supervisor_run, &birth->library) ||
         (heritage->initializer &&
          !ppi_objects_describe(pool->objects, (uintptr_t)heritage->initializer,
-                               &birth->initializer)))
+                               &birth->initializer)) ||
+        (heritage->finalizer &&
+         !ppi_objects_describe(pool->objects, (uintptr_t)heritage->finalizer,
+                               &birth->finalizer)))
         return -ENOEXEC;
     birth->heritage.initarg = NULL;
     birth->initarg_size = size;

@@ -186,7 +186,7 @@ static int begin(pp_pool *pool)
     }
 }
 
-int ppi_start(pp_pool *pool, pp_error **error)
+int ppi_start(pp_pool *pool, const pp_pool_options *options, pp_error **error)
 {
     int code = -begin(pool);
 
@@ -212,6 +212,8 @@ int ppi_start(pp_pool *pool, pp_error **error)
         code = -ppi_know_image(pool);
     if (!code)
         go(pool);
+    if (!code && options->on_death)
+        code = -ppi_tell_deaths_to(pool, options->on_death, options->user);
     pthread_mutex_unlock(&pool->lock);
     if (code)
         pp_pool_free(pool);

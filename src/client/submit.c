@@ -72,6 +72,7 @@ static int keep_arguments(pp_pool *pool, pp_result *result, const struct order *
     if (!result->block)
         return -ENOMEM;
     ppi_encode(order->task, order->items, order->count, result->block);
+    pool->counts.bytes_in += size;
     result->items = NULL;
     return 0;
 }
@@ -88,7 +89,8 @@ static bool needs_service(const pp_pool *pool, const pp_task *task, size_t items
 
 void ppi_have_served(pp_pool *pool, const pp_task *task, size_t items)
 {
-    if (!pool->on_duty && !pool->inliner && needs_service(pool, task, items) && ppi_serve(pool) == 0)
+    if (!pool->on_duty && pool->start != PP_INLINE && needs_service(pool, task, items) &&
+        ppi_serve(pool) == 0)
         ppi_put_on_duty(pool); /* without it, whoever waits does its work */
 }
 
@@ -107,6 +109,7 @@ int ppi_submit_copied(pp_pool *pool, pp_result *result, size_t size)
     if (!copy) {
         ppi_list_remove(&result->waiting);
         pool->open--;
+        pool->counts.submitted -= result->count;
         pool->expected -= result->expected;
         return -ENOMEM;
     }

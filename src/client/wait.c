@@ -164,8 +164,9 @@ int ppi_wait_until(pp_pool *pool, bool (*done)(void *what), void *what, uint64_t
             continue;
         }
         /* When no worker is left only other threads can bring anything about. */
-        error = pool->led || pool->lost || pool->inliner ? follow(pool, deadline_ns)
-                                        : lead(pool, done, what, deadline_ns);
+        error = pool->led || pool->lost || pool->start == PP_INLINE
+                    ? follow(pool, deadline_ns)
+                    : lead(pool, done, what, deadline_ns);
     }
 }
 

@@ -16,6 +16,9 @@ struct ppi_heritage {
     struct ppi_queue queue;
     int (*initializer)(void *arg);
     void *initarg;
+    void (*finalizer)(void *local);
+    uint64_t finalizer_ns; /* that it may run; PPI_NEVER: no limit */
+    uint64_t seed;         /* of the pool: those of its workers come from it */
     uint64_t max_items; /* per worker; 0: no limit */
     int client;         /* pidfd: readable when the client is dead */
     int poke;           /* reader of queue.poke: readable when somebody wants something */
@@ -32,7 +35,7 @@ struct ppi_birth {
     uint32_t size; /* of this struct */
     struct ppi_heritage heritage;
     struct ppi_far library;     /* ppi_supervisor_run() */
-    struct ppi_far initializer; /* if there is one */
+    struct ppi_far initializer, finalizer; /* if there are */
     size_t initarg_size;        /* heritage.initarg lies in the arena */
 };
 
@@ -65,7 +68,7 @@ int ppi_worker_thread(const struct ppi_heritage *heritage, unsigned seat, uint32
 struct ppi_worker *ppi_inline_new(struct ppi_heritage *heritage, int *code,
                                   char message[PPI_MESSAGE_SIZE]);
 void ppi_inline_step(struct ppi_worker *worker);
-void ppi_inline_free(struct ppi_worker *worker);
+void ppi_inline_free(struct ppi_worker *worker, const struct ppi_heritage *heritage);
 
 /* Whether the calling thread runs a task of this queue. */
 bool ppi_in_task_of(const struct ppi_queue *queue);

@@ -69,15 +69,47 @@ static bool nap(const struct ppi_idler *idler, struct ppi_claimer *claimer)
     return naps;
 }
 
+/* ---- Counting time ---- */
+
+static void say_waits(const struct ppi_idler *idler, struct ppi_claimer *claimer, uint64_t since)
+{
+    atomic_store_explicit(&claimer->seat->waiting, PPI_WAITS | (since - idler->waited_ns),
+                          memory_order_relaxed);
+}
+
+static void say_waited(struct ppi_idler *idler, struct ppi_claimer *claimer, uint64_t ns)
+{
+    idler->waited_ns += ns;
+    atomic_store_explicit(&claimer->seat->waiting, idler->waited_ns, memory_order_relaxed);
+}
+
+/* Whether that was enough: it has found something. */
+static bool search_on_time(struct ppi_idler *idler, struct ppi_claimer *claimer)
+{
+    idler->spin.from_ns = 0;
+    if (!search(idler, claimer))
+        return false;
+    if (idler->spin.from_ns != 0)
+        say_waited(idler, claimer, idler->spin.to_ns - idler->spin.from_ns);
+    return true;
+}
+
 void ppi_idle(struct ppi_idler *idler, struct ppi_claimer *claimer)
 {
     const struct ppi_queue *queue = claimer->queue;
+    uint64_t since = 0;
 
-    if (queue->spin_ns > 0 && search(idler, claimer))
-        return;
+    if (queue->spin_ns > 0) {
+        if (search_on_time(idler, claimer))
+            return;
+        since = idler->spin.from_ns;
+    }
+    if (since == 0)
+        since = queue->futex->now();
+    say_waits(idler, claimer, since);
     if (queue->spin_ns == 0 || !nap(idler, claimer))
         ppi_sleep(claimer);
     idler->tasks = 0;
-    if (queue->spin_ns > 0)
-        idler->since_ns = queue->futex->now();
+    idler->since_ns = queue->futex->now();
+    say_waited(idler, claimer, idler->since_ns - since);
 }

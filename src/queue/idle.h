@@ -11,6 +11,10 @@
  * and can do the next one meanwhile.
  *
  * Sleep: until somebody has work (src/queue/wake.h).
+ *
+ * The time that this takes is counted for those who look into the pool, from readings of the
+ * clock around a sleep, which takes many times longer than they do, and from those that a
+ * search makes anyway: one that finds something at once makes none, and does not count.
  */
 #ifndef PPI_QUEUE_IDLE_H
 #define PPI_QUEUE_IDLE_H
@@ -28,6 +32,7 @@ struct ppi_idler {
     struct ppi_spin spin;
     uint64_t since_ns; /* it has not slept nor napped since ... */
     uint64_t tasks;    /* ... and has run so many tasks */
+    uint64_t waited_ns; /* in all */
 };
 
 /* Returns when there may be something to do. */

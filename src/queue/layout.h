@@ -232,10 +232,13 @@ enum ppi_outcome {
     PPI_CRASH,   /* the supervisor's: code is the wait status, seat the dead one's */
     PPI_TIMEOUT, /* the supervisor's: the item was stopped at its time limit */
     PPI_CANCEL,  /* of all items [first, first + count) */
+    PPI_RETRY,   /* the supervisor's, no outcome: this item's worker has crashed as in PPI_CRASH,
+                    and it will be run again */
     PPI_DEATH,   /* the supervisor's, no outcome: this seat's worker is dead; position is
                     its incarnation, first the tail of its records, payload its pid;
                     payload_size the task that it was at, if it was at one, of which
-                    items below count have records */
+                    items below count have records; value[0] how it died, a pp_cause.  What
+                    was recorded of its item comes right before it */
 };
 
 enum {
@@ -244,6 +247,8 @@ enum {
     PPI_ENDED = 4, /* of a death: the supervisor killed the worker because the pool ends */
     PPI_IN_PLACE = 8, /* the values lie where the slot's out says: there is no payload */
     PPI_IN_ARGS = 16, /* the string or bytes lie among the task's own arguments */
+    PPI_IN_ORDER = 32, /* of a death: the worker had retired */
+    PPI_OVERDUE = 64, /* of a death: its finalizer had run too long */
 };
 
 /*
@@ -274,6 +279,8 @@ enum ppi_seat_state {
     PPI_SEAT_STARTING, /* the initializer has not returned */
     PPI_SEAT_FAILED,   /* it failed: code and message say how */
     PPI_SEAT_READY,
+    PPI_SEAT_FINALIZING, /* it runs no more tasks, but the pool's finalizer */
+    PPI_SEAT_RAISED,   /* which called pp_raise(): code and message say what */
     PPI_SEAT_RETIRED,  /* ended as it should, after its last task or when told to */
 };
 
@@ -289,7 +296,9 @@ enum ppi_seat_state {
  *   incarnation  client's drain; reap    release, after the others      an older one: the
  *                                        were set at the start          rest is not its own
  *   state        client at creation;     release / acquire              RETIRED and FAILED
- *                reap                                                   are no crashes
+ *                reap; supervisor's                                     are no crashes; in
+ *                look; stats                                            the finalizer no
+ *                                                                       task is lost
  *   intent       reap only               before the CAS of the claim    the claim word says
  *                                                                       whether it came to it
  *   runs         reap; progress          release / acquire: after item  differs from intent:
@@ -303,6 +312,14 @@ enum ppi_seat_state {
  *   started      supervisor's look       release, fence, then looks at  meaningless
  *                                        control.looks_at; 0 before item
  *                                        moves on
+ *   tasks,       client's stats          before counted, which is       of a dead one
+ *   items                                release / acquire              nobody asks
+ *   counted      client's stats          see tasks; equal to runs: the  the same
+ *                                        worker runs nothing now
+ *   waiting,     client's stats          relaxed: a word says it all    the same
+ *   ready_at
+ *   code,        client at creation;     before state                   valid if state
+ *   message      bury                                                   is FAILED or RAISED
  *
  * The reap reads after the kernel has said that the worker runs no more: all that it
  * stored is there, in its program order, so compiler order is all that the last
@@ -314,7 +331,7 @@ struct ppi_seat_shm {
     _Atomic uint32_t incarnation;
     _Atomic uint32_t state;
     _Atomic uint32_t cpu;
-    int32_t code; /* of FAILED; message below */
+    int32_t code; /* of FAILED and RAISED; message below */
 
     _Alignas(PPI_LINE) _Atomic uint64_t intent;
     _Atomic uint64_t runs;
@@ -324,12 +341,24 @@ struct ppi_seat_shm {
     _Atomic uint64_t started; /* when the running item was, if it has a time limit; or 0 */
     _Atomic uint32_t survived; /* the stop word whose SIGTERM it has outlived */
 
+    _Alignas(PPI_LINE) _Atomic uint64_t tasks; /* that were run, to the end or to the worker's */
+    _Atomic uint64_t items;    /* of these */
+    _Atomic uint64_t counted;  /* the last of these */
+    _Atomic uint64_t waiting;  /* ns without a task; see PPI_WAITS */
+    _Atomic uint64_t ready_at; /* when the initializer had returned; or 0 */
+
     _Alignas(PPI_LINE) struct ppi_record_shm records[PPI_RECORDS];
     char message[PPI_MESSAGE_SIZE];
 };
 
 /* What a worker's intent and runs are before the first. */
 #define PPI_NO_POSITION UINT64_MAX
+
+/*
+ * Of a seat's waiting: the worker waits, and the rest of the word is since when, minus the
+ * time that it had waited before.  Without this bit: the time that it has waited.
+ */
+#define PPI_WAITS (UINT64_C(1) << 63)
 
 enum ppi_pool_state {
     PPI_POOL_STARTING,

@@ -24,6 +24,11 @@ void ppi_seat_init(struct ppi_seat *seat, struct ppi_queue *queue, unsigned inde
     atomic_store_explicit(&seat->shm->tail, seat->tail, memory_order_relaxed);
     atomic_store_explicit(&seat->shm->intent, PPI_NO_POSITION, memory_order_relaxed);
     atomic_store_explicit(&seat->shm->runs, PPI_NO_POSITION, memory_order_relaxed);
+    atomic_store_explicit(&seat->shm->tasks, 0, memory_order_relaxed);
+    atomic_store_explicit(&seat->shm->items, 0, memory_order_relaxed);
+    atomic_store_explicit(&seat->shm->counted, PPI_NO_POSITION, memory_order_relaxed);
+    atomic_store_explicit(&seat->shm->waiting, 0, memory_order_relaxed);
+    atomic_store_explicit(&seat->shm->ready_at, 0, memory_order_relaxed);
     /* Until here what the seat says is its last worker's, and nobody listens: partners
        are take_in() in the client and the reap. */
     atomic_store_explicit(&seat->shm->incarnation, incarnation, memory_order_release);

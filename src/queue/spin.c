@@ -40,24 +40,26 @@ static void fail(struct ppi_spin *spin, unsigned weight)
 bool ppi_spin_for(struct ppi_spin *spin, const struct ppi_queue *queue,
                   bool (*news)(const void *what), const void *what)
 {
-    uint64_t begin = 0, before = 0, now;
+    uint64_t before = 0, now;
 
+    spin->from_ns = spin->to_ns = 0;
     for (;;) {
         for (int look = 0; look < LOOKS; look++) {
             if (news(what)) {
                 spin->failures = 0;
+                spin->to_ns = before;
                 return true;
             }
             relax();
         }
         now = queue->futex->now();
-        if (begin == 0)
-            begin = before = now;
+        if (before == 0)
+            spin->from_ns = before = now;
         if (now - before > PREEMPTED_NS) {
             fail(spin, 2);
             return false;
         }
-        if (now - begin > queue->spin_ns) {
+        if (now - spin->from_ns > queue->spin_ns) {
             fail(spin, 1);
             return false;
         }

@@ -24,6 +24,7 @@
 struct ppi_spin {
     unsigned failures; /* in a row */
     unsigned skip;     /* so many waits will not try */
+    uint64_t from_ns, to_ns; /* the last wait, about; 0: it was too short to tell */
 };
 
 /* Whether to try now. */

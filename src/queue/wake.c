@@ -66,6 +66,11 @@ bool ppi_told_to_end(const struct ppi_queue *queue)
     return atomic_load_explicit(&queue->shm->command, memory_order_acquire) >= PPI_FINISH;
 }
 
+bool ppi_told_to_stop(const struct ppi_queue *queue)
+{
+    return atomic_load_explicit(&queue->shm->command, memory_order_acquire) == PPI_TERMINATE;
+}
+
 bool ppi_is_dismissed(const struct ppi_claimer *claimer)
 {
     return atomic_load_explicit(&claimer->queue->control->seats[claimer->index].dismissed,
@@ -243,6 +248,12 @@ void ppi_event_announce(struct ppi_queue *queue)
 uint32_t ppi_service_announce(struct ppi_queue *queue)
 {
     return announce(&queue->claims->service_waits, 1, &queue->claims->service_bell);
+}
+
+uint32_t ppi_service_bell(const struct ppi_queue *queue)
+{
+    /* Partner: ppi_rouse_service(): what was recorded before that is seen by a look from now on. */
+    return atomic_load_explicit(&queue->claims->service_bell, memory_order_acquire);
 }
 
 void ppi_service_doze(struct ppi_queue *queue, uint32_t bell)

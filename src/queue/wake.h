@@ -78,6 +78,9 @@ void ppi_clear_waking(struct ppi_queue *queue, uint32_t mine);
 /* Worker: whether it is to end when it finds nothing to do. */
 bool ppi_told_to_end(const struct ppi_queue *queue);
 
+/* Worker: whether all are to be killed. */
+bool ppi_told_to_stop(const struct ppi_queue *queue);
+
 /* Worker: whether it is to leave, even if there is something to do. */
 bool ppi_is_dismissed(const struct ppi_claimer *claimer);
 
@@ -86,6 +89,9 @@ bool ppi_anybody_sleeps(const struct ppi_queue *queue);
 
 /* Service thread: as the two below, but for pressing news only. */
 uint32_t ppi_service_announce(struct ppi_queue *queue);
+
+/* Instead of that: no worker wakes it, but the supervisor after a death, and the client. */
+uint32_t ppi_service_bell(const struct ppi_queue *queue);
 void ppi_service_doze(struct ppi_queue *queue, uint32_t bell);
 
 /* Client: wakes its own service thread. */

@@ -68,29 +68,39 @@ static void close_on_exec(const struct ppi_heritage *heritage)
             fcntl(fds[i], F_SETFD, FD_CLOEXEC);
 }
 
+/* Where a function of the client's lies here. */
+static uintptr_t find(const struct ppi_birth *birth, const struct ppi_objects *objects,
+                      const char *what, const struct ppi_far *function)
+{
+    uintptr_t address = ppi_objects_find(objects, function);
+    char why[PPI_MESSAGE_SIZE];
+
+    if (address != 0)
+        return address;
+    snprintf(why, sizeof why,
+             "the %s is not in the fresh image of the program: %s is not loaded there, or is "
+             "another build",
+             what, function->object.name);
+    fail(&birth->heritage.queue.segment, ENOEXEC, why);
+}
+
 /* What points into the client's code or memory, made to point into ours. */
 static void translate(struct ppi_birth *birth, const struct ppi_objects *objects)
 {
     struct ppi_heritage *heritage = &birth->heritage;
     const struct ppi_segment *segment = &heritage->queue.segment;
-    char why[PPI_MESSAGE_SIZE];
 
     if (ppi_objects_find(objects, &birth->library) != (uintptr_t)ppi_supervisor_run)
         fail(segment, ENOEXEC,
              "the fresh image of the program has another build of procpool, or one without a "
              "build-id");
     heritage->queue.futex = &ppi_futex;
-    if (heritage->initializer) {
+    if (heritage->initializer)
         heritage->initializer =
-            (int (*)(void *))ppi_objects_find(objects, &birth->initializer);
-        if (!heritage->initializer) {
-            snprintf(why, sizeof why,
-                     "the initializer is not in the fresh image of the program: %s is not "
-                     "loaded there, or is another build",
-                     birth->initializer.object.name);
-            fail(segment, ENOEXEC, why);
-        }
-    }
+            (int (*)(void *))find(birth, objects, "initializer", &birth->initializer);
+    if (heritage->finalizer)
+        heritage->finalizer =
+            (void (*)(void *))find(birth, objects, "finalizer", &birth->finalizer);
     if (birth->initarg_size > 0) { /* initializers may write there, as after a fork */
         void *copy = malloc(birth->initarg_size);
 

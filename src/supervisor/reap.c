@@ -26,6 +26,7 @@ struct remains {
     uint64_t committed; /* items below have a record of the worker's */
     uint64_t done;      /* items below are done, or have a record; results without one lie in
                            the outbox, or where the slot says */
+    bool begun;         /* one of its items was running */
 };
 
 static uint64_t load(const _Atomic uint64_t *field)
@@ -126,9 +127,9 @@ static void record_done(struct ppi_supervisor *supervisor, struct remains *remai
     post(supervisor, &record);
 }
 
-/* The next count items, of which the first was running, end like this. */
-static void record_end(struct ppi_supervisor *supervisor, struct remains *remains,
-                       enum ppi_outcome outcome, uint64_t count)
+/* What happens to the next count items, of which the first was running. */
+static void record(struct ppi_supervisor *supervisor, const struct remains *remains,
+                   enum ppi_outcome outcome, uint64_t count)
 {
     struct ppi_record_shm record = {
         .position = remains->position,
@@ -142,6 +143,13 @@ static void record_end(struct ppi_supervisor *supervisor, struct remains *remain
     };
 
     post(supervisor, &record);
+}
+
+/* They end like this. */
+static void record_end(struct ppi_supervisor *supervisor, struct remains *remains,
+                       enum ppi_outcome outcome, uint64_t count)
+{
+    record(supervisor, remains, outcome, count);
     remains->done += count;
 }
 
@@ -172,10 +180,10 @@ static void hand_back(struct ppi_supervisor *supervisor, const struct remains *r
 static bool had_begun(const struct ppi_supervisor *supervisor, const struct remains *remains)
 {
     const struct ppi_stop *stop = &supervisor->places[remains->seat].stop;
-    bool retired = atomic_load_explicit(&remains->shm->state, memory_order_acquire) ==
-                   PPI_SEAT_RETIRED;
+    enum ppi_seat_state state = ppi_state_of(supervisor, remains->seat);
 
-    if (load(&remains->shm->runs) != remains->position || (retired && remains->status == 0))
+    if (load(&remains->shm->runs) != remains->position || ppi_is_finalizing(state) ||
+        (state == PPI_SEAT_RETIRED && remains->status == 0))
         return false;
     /* While another task is being stopped it waits at the flag with this one in hand. */
     return stop->reason == PPI_STOP_NONE || stop->position == remains->position;
@@ -198,6 +206,7 @@ static bool end_item(struct ppi_supervisor *supervisor, struct remains *remains)
     if (stop->reason == PPI_STOP_LIMIT) {
         record_end(supervisor, remains, PPI_TIMEOUT, 1);
     } else if (attempt <= remains->slot->retries) {
+        record(supervisor, remains, PPI_RETRY, 1);
         hand_back(supervisor, remains, attempt + 1); /* if it is cancelled, to find that */
         return true;
     } else {
@@ -222,6 +231,7 @@ static bool settle(struct ppi_supervisor *supervisor, struct remains *remains)
     record_done(supervisor, remains);
     if (remains->done == remains->slot->end || supervisor->killing)
         return false; /* in the latter case the client says how what is left has ended */
+    remains->begun = true;
     return end_item(supervisor, remains);
 }
 
@@ -231,6 +241,51 @@ bool ppi_seated(const struct ppi_supervisor *supervisor, unsigned seat)
 
     return atomic_load_explicit(&shm->incarnation, memory_order_acquire) ==
            supervisor->places[seat].incarnation;
+}
+
+enum ppi_seat_state ppi_state_of(const struct ppi_supervisor *supervisor, unsigned seat)
+{
+    const struct ppi_seat_shm *shm = ppi_queue_seat(&supervisor->queue, seat);
+
+    return ppi_seated(supervisor, seat)
+               ? (enum ppi_seat_state)atomic_load_explicit(&shm->state, memory_order_acquire)
+               : PPI_SEAT_STARTING;
+}
+
+bool ppi_is_finalizing(enum ppi_seat_state state)
+{
+    return state == PPI_SEAT_FINALIZING || state == PPI_SEAT_RAISED;
+}
+
+/* What the worker was doing when it died, or what we have killed it for. */
+static pp_cause cause_of(const struct ppi_supervisor *supervisor, const struct remains *remains)
+{
+    enum ppi_seat_state state = ppi_state_of(supervisor, remains->seat);
+
+    switch (supervisor->places[remains->seat].stop.reason) {
+    case PPI_STOP_LIMIT:
+        return PP_DIED_AT_LIMIT;
+    case PPI_STOP_CANCEL:
+        return PP_DIED_CANCELLED;
+    default:
+        return remains->begun                                           ? PP_DIED_IN_TASK
+               : state == PPI_SEAT_STARTING || state == PPI_SEAT_FAILED ? PP_DIED_IN_INITIALIZER
+               : ppi_is_finalizing(state)                               ? PP_DIED_IN_FINALIZER
+                                                                        : PP_DIED_IDLE;
+    }
+}
+
+static uint8_t flags_of_death(const struct ppi_supervisor *supervisor,
+                              const struct remains *remains)
+{
+    bool overdue = supervisor->places[remains->seat].overdue;
+    bool retired = ppi_state_of(supervisor, remains->seat) == PPI_SEAT_RETIRED;
+
+    if (supervisor->killing)
+        return PPI_ENDED;
+    if (retired && (remains->status == 0 || overdue)) /* in the latter case we came too late */
+        return PPI_IN_ORDER;
+    return overdue ? PPI_OVERDUE : 0;
 }
 
 static void record_death(struct ppi_supervisor *supervisor, const struct remains *remains)
@@ -245,7 +300,8 @@ static void record_death(struct ppi_supervisor *supervisor, const struct remains
         .code = remains->status,
         .seat = (uint16_t)remains->seat,
         .outcome = PPI_DEATH,
-        .flags = supervisor->killing ? PPI_ENDED : 0,
+        .flags = flags_of_death(supervisor, remains),
+        .value = { (unsigned char)cause_of(supervisor, remains) },
     };
 
     post(supervisor, &record);
@@ -264,8 +320,8 @@ bool ppi_reap_worker(struct ppi_supervisor *supervisor, unsigned seat, int statu
     };
     bool cost = settle(supervisor, &remains);
 
-    ppi_forget_stop(supervisor, seat);
     record_death(supervisor, &remains);
+    ppi_forget_stop(supervisor, seat);
     place->pid = 0;
     supervisor->has_id[place->id] = false;
     supervisor->alive--;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Stopping tasks: at their time limits, and when they are cancelled.
+ * Stopping tasks: at their time limits, and when they are cancelled; and finalizers.
  *
  * Nothing is polled.  A worker that begins an item with a time limit says since when it
  * runs, fences, and looks when the supervisor will look next: if that is too late it
@@ -11,6 +11,9 @@
  * What is stopped is this item of this position (a limit) or this position (cancel), and
  * nothing else: see src/worker/stop.c.  Only what the worker itself says of its task is
  * looked at; a worker that lies harms nothing but the limits of its own tasks.
+ *
+ * A worker that runs the pool's finalizer has no more task.  It says so and wakes us; its
+ * time begins when we see it.
  */
 #include "base/clock.h"
 #include "queue/wake.h"
@@ -34,7 +37,8 @@ static bool look(const struct ppi_supervisor *supervisor, unsigned seat, struct 
     const struct ppi_seat_shm *shm = ppi_queue_seat(&supervisor->queue, seat);
     uint64_t committed = 0;
 
-    if (!supervisor->places[seat].pid || !ppi_seated(supervisor, seat))
+    if (!supervisor->places[seat].pid || !ppi_seated(supervisor, seat) ||
+        ppi_is_finalizing(ppi_state_of(supervisor, seat)))
         return false;
     running->started = load(&shm->started);
     running->item = load(&shm->item);
@@ -129,6 +133,22 @@ static uint64_t go_on_stopping(struct ppi_supervisor *supervisor, unsigned seat,
     return place->stop.kill_at_ns;
 }
 
+/* Kills a worker whose finalizer has run too long; when to look at it again. */
+static uint64_t look_at_finalizer(struct ppi_supervisor *supervisor, unsigned seat, uint64_t now)
+{
+    struct ppi_place *place = &supervisor->places[seat];
+    uint64_t limit = supervisor->heritage->finalizer_ns;
+
+    if (place->finalizer_ends_ns == 0)
+        place->finalizer_ends_ns = limit == PPI_NEVER ? PPI_NEVER : now + limit;
+    if (now >= place->finalizer_ends_ns) {
+        kill(place->pid, SIGKILL);
+        place->overdue = true;
+        place->finalizer_ends_ns = PPI_NEVER;
+    }
+    return place->finalizer_ends_ns;
+}
+
 /* Begins to stop what a worker runs, if that is due; when it is to be looked at again. */
 static uint64_t look_at(struct ppi_supervisor *supervisor, unsigned seat, uint64_t now)
 {
@@ -140,6 +160,8 @@ static uint64_t look_at(struct ppi_supervisor *supervisor, unsigned seat, uint64
         limit = go_on_stopping(supervisor, seat, now);
     if (place->stop.reason != PPI_STOP_NONE)
         return limit;
+    if (place->pid && ppi_state_of(supervisor, seat) == PPI_SEAT_FINALIZING)
+        return look_at_finalizer(supervisor, seat, now);
     if (!look(supervisor, seat, &running))
         return PPI_NEVER;
     limit = running.started > 0 ? running.slot->limit_ns : 0;

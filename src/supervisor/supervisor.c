@@ -97,15 +97,14 @@ static void describe_death(char *text, size_t size, int status)
 static void count_death(struct ppi_supervisor *supervisor, unsigned seat, int status)
 {
     struct ppi_seat_shm *shm = ppi_queue_seat(&supervisor->queue, seat);
-    bool seated = ppi_seated(supervisor, seat);
-    enum ppi_seat_state state = seated ? atomic_load(&shm->state) : PPI_SEAT_STARTING;
+    enum ppi_seat_state state = ppi_state_of(supervisor, seat);
     char how[64], why[PPI_MESSAGE_SIZE];
 
-    if (seated && atomic_load(&shm->runs) != PPI_NO_POSITION) {
+    if (ppi_seated(supervisor, seat) && atomic_load(&shm->runs) != PPI_NO_POSITION) {
         ppi_limit_relax(&supervisor->limit); /* it has worked: there is */
         return;
     }
-    if (state == PPI_SEAT_RETIRED && status == 0)
+    if ((state == PPI_SEAT_RETIRED && status == 0) || ppi_is_finalizing(state))
         return;
     describe_death(how, sizeof how, status);
     if (state == PPI_SEAT_FAILED)

@@ -30,6 +30,8 @@ struct ppi_place {
     bool dismissed; /* it is to leave */
     pid_t dying; /* was reaped when it had begun to exit: until it has ended; or 0 */
     struct ppi_stop stop;
+    uint64_t finalizer_ends_ns; /* 0: it runs none; PPI_NEVER: it has no limit, or was killed */
+    bool overdue;               /* it was killed for that */
 };
 
 /* From here on forking is slow, and so is giving back a process's memory.  A fork takes 0.1 to
@@ -129,6 +131,12 @@ bool ppi_reap_worker(struct ppi_supervisor *supervisor, unsigned seat, int statu
 
 /* Whether the worker came as far as making its seat its own. */
 bool ppi_seated(const struct ppi_supervisor *supervisor, unsigned seat);
+
+/* How far it says that its life has come; STARTING if it is not. */
+enum ppi_seat_state ppi_state_of(const struct ppi_supervisor *supervisor, unsigned seat);
+
+/* Whether that is the pool's finalizer, so that it has left its last task in good order. */
+bool ppi_is_finalizing(enum ppi_seat_state state);
 
 /* Whether the worker's last record ends this position; committed moves up to its end. */
 bool ppi_has_ended(const struct ppi_supervisor *supervisor, unsigned seat, uint64_t position,

@@ -338,6 +338,7 @@ static void commit_cancel(struct ppi_worker *worker)
     uint64_t end = worker->slot->end;
 
     commit(worker, &record, worker->item, end - worker->item, NULL, 0);
+    worker->items -= end - worker->item; /* they were not run, and will be counted */
     note_item(worker, end);
 }
 
@@ -367,6 +368,18 @@ static void begin(struct ppi_worker *worker, const struct ppi_start *start)
     ppi_wait_while_stopped(worker);
 }
 
+/* For those who look into the pool.  Partner: the client's tally_of(). */
+static void count(struct ppi_worker *worker, uint64_t items)
+{
+    struct ppi_seat_shm *seat = worker->seat.shm;
+
+    worker->tasks++;
+    worker->items += items;
+    atomic_store_explicit(&seat->tasks, worker->tasks, memory_order_relaxed);
+    atomic_store_explicit(&seat->items, worker->items, memory_order_relaxed);
+    atomic_store_explicit(&seat->counted, worker->position, memory_order_release);
+}
+
 void ppi_run_task(struct ppi_worker *worker, const struct ppi_start *start)
 {
     uint64_t ran;
@@ -383,4 +396,5 @@ void ppi_run_task(struct ppi_worker *worker, const struct ppi_start *start)
             run_variable(worker);
     ran = worker->item - worker->first;
     worker->left -= ran < worker->left ? ran : worker->left;
+    count(worker, ran);
 }

@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/cpus.h"
+#include "base/random.h"
 #include "queue/wake.h"
 #include "worker/worker.h"
 
@@ -22,6 +23,8 @@ void ppi_worker_init(struct ppi_worker *worker, struct ppi_queue *queue, unsigne
         memset(worker, 0, sizeof *worker);
     ppi_seat_init(&worker->seat, queue, seat, incarnation);
     ppi_claimer_init(&worker->claimer, queue, seat);
+    worker->id = atomic_load_explicit(&queue->control->seats[seat].id, memory_order_relaxed);
+    worker->life = atomic_load_explicit(&queue->control->seats[seat].life, memory_order_relaxed);
     worker->pid = getpid();
     worker->activity = PPI_BETWEEN;
     worker->limited = max_items > 0;
@@ -57,14 +60,14 @@ void ppi_worker_loop(struct ppi_worker *worker)
     ppi_pass_on(&worker->claimer); /* it may have been woken for a task, and leaves it */
 }
 
-/* A worker that cannot start says why. */
-static void fail(struct ppi_worker *worker, int code, const char *message)
+/* A worker that cannot start, or not end, says why. */
+static void fail(struct ppi_worker *worker, enum ppi_seat_state state, int code)
 {
     struct ppi_seat_shm *seat = worker->seat.shm;
 
     seat->code = code;
-    snprintf(seat->message, sizeof seat->message, "%s", message);
-    atomic_store_explicit(&seat->state, PPI_SEAT_FAILED, memory_order_release);
+    snprintf(seat->message, sizeof seat->message, "%s", worker->message);
+    atomic_store_explicit(&seat->state, state, memory_order_release);
 }
 
 /* snprintf() would touch more pages than all else that a worker does before it is ready. */
@@ -99,10 +102,11 @@ static void leave_supervisor(const struct ppi_heritage *heritage, pid_t supervis
 /* Whether the initializer succeeded.  Where pp_raise() in it arrives. */
 static bool initialize(struct ppi_worker *worker, const struct ppi_heritage *heritage)
 {
+    worker->seed = ppi_worker_seed(heritage->seed, worker->id, worker->life);
     worker->activity = PPI_INITIALIZING;
     if (setjmp(worker->raised)) {
         worker->activity = PPI_BETWEEN;
-        fail(worker, worker->code ? worker->code : EINVAL, worker->message);
+        fail(worker, PPI_SEAT_FAILED, worker->code ? worker->code : EINVAL);
         return false;
     }
     worker->code = heritage->initializer ? heritage->initializer(heritage->initarg) : 0;
@@ -110,9 +114,29 @@ static bool initialize(struct ppi_worker *worker, const struct ppi_heritage *her
     if (worker->code != 0) {
         snprintf(worker->message, sizeof worker->message, "the initializer returned %d",
                  worker->code);
-        fail(worker, worker->code, worker->message);
+        fail(worker, PPI_SEAT_FAILED, worker->code);
     }
     return worker->code == 0;
+}
+
+/*
+ * Runs the pool's finalizer, if there is one; whether that came to its end.  Not where the
+ * pool is being terminated: a thread comes here then, a process does not live that long.
+ */
+static bool finalize(struct ppi_worker *worker, const struct ppi_heritage *heritage)
+{
+    if (!heritage->finalizer || ppi_told_to_stop(worker->seat.queue))
+        return true;
+    ppi_begin_finalizer(worker);
+    worker->activity = PPI_IN_FINALIZER;
+    if (setjmp(worker->raised)) {
+        worker->activity = PPI_BETWEEN;
+        fail(worker, PPI_SEAT_RAISED, worker->code);
+        return false;
+    }
+    heritage->finalizer(worker->local);
+    worker->activity = PPI_BETWEEN;
+    return true;
 }
 
 /* Partner: has_started() in the client, which waits for one worker after the other. */
@@ -120,6 +144,7 @@ static void become_ready(const struct ppi_worker *worker)
 {
     struct ppi_queue *queue = worker->seat.queue;
 
+    atomic_store_explicit(&worker->seat.shm->ready_at, ppi_now_ns(), memory_order_relaxed);
     atomic_store_explicit(&worker->seat.shm->state, PPI_SEAT_READY, memory_order_release);
     atomic_thread_fence(memory_order_seq_cst);
     if (atomic_load_explicit(&queue->shm->awaited, memory_order_relaxed) == worker->seat.index)
@@ -154,15 +179,19 @@ static void pin(const struct ppi_worker *worker)
 /* The life of a worker that has a seat; its exit status. */
 static int live(struct ppi_worker *worker, const struct ppi_heritage *heritage)
 {
+    bool well;
+
     pin(worker);
     if (!initialize(worker, heritage))
         return 1;
     pthread_sigmask(SIG_SETMASK, NULL, &worker->mask);
     become_ready(worker);
     ppi_worker_loop(worker);
+    well = finalize(worker, heritage);
     fflush(stdout);
-    atomic_store_explicit(&worker->seat.shm->state, PPI_SEAT_RETIRED, memory_order_release);
-    return 0;
+    if (well)
+        atomic_store_explicit(&worker->seat.shm->state, PPI_SEAT_RETIRED, memory_order_release);
+    return !well;
 }
 
 /* The same for a process of its own. */
@@ -175,7 +204,7 @@ static _Noreturn void live_alone(const struct ppi_heritage *heritage, unsigned s
 
     queue = heritage->queue;
     queue.supervisor = supervisor;
-    append_number(name, seat);
+    append_number(name, queue.control->seats[seat].id);
     prctl(PR_SET_NAME, name);
     /* As the supervisor does, which may come to it only when we have run something. */
     atomic_store_explicit(&queue.control->seats[seat].pid, getpid(), memory_order_relaxed);
@@ -258,7 +287,12 @@ void ppi_inline_step(struct ppi_worker *worker)
     ppi_current_worker = before;
 }
 
-void ppi_inline_free(struct ppi_worker *worker)
+void ppi_inline_free(struct ppi_worker *worker, const struct ppi_heritage *heritage)
 {
+    struct ppi_worker *before = ppi_current_worker;
+
+    ppi_current_worker = worker;
+    finalize(worker, heritage);
+    ppi_current_worker = before;
     free(worker);
 }

@@ -76,6 +76,17 @@ void ppi_wait_while_stopped(struct ppi_worker *worker)
     }
 }
 
+void ppi_begin_finalizer(struct ppi_worker *worker)
+{
+    static const _Atomic uint64_t nothing; /* no more tasks: none that is cancelled */
+
+    worker->cancel = &nothing;
+    atomic_store_explicit(&worker->seat.shm->state, PPI_SEAT_FINALIZING, memory_order_release);
+    atomic_thread_fence(memory_order_seq_cst); /* partner: begin_stop() in the supervisor */
+    ppi_wait_while_stopped(worker);
+    ppi_alarm(worker->seat.queue); /* from when it looks on, the finalizer has so much time */
+}
+
 void ppi_begin_limit(struct ppi_worker *worker)
 {
     const struct ppi_queue *queue = worker->seat.queue;

@@ -9,11 +9,12 @@
 #include <unistd.h>
 
 #include "base/public.h"
+#include "base/random.h"
 #include "worker/worker.h"
 
 _Thread_local struct ppi_worker *ppi_current_worker;
 
-/* The worker whose task, or initializer, is calling; NULL elsewhere. */
+/* The worker whose task, initializer or finalizer is calling; NULL elsewhere. */
 static struct ppi_worker *calling_worker(void)
 {
     struct ppi_worker *worker = ppi_current_worker;
@@ -41,6 +42,51 @@ static bool is_too_late(void)
     return worker && worker->pid == getpid() && worker->activity == PPI_BETWEEN &&
            ppi_is_stopped(worker);
 }
+
+/* ---- Who the worker is ---- */
+
+PPI_PUBLIC int pp_worker_id(void)
+{
+    const struct ppi_worker *worker = calling_worker();
+
+    return worker ? (int)worker->id : -1;
+}
+
+PPI_PUBLIC int pp_worker_incarnation(void)
+{
+    const struct ppi_worker *worker = calling_worker();
+
+    return worker ? (int)worker->life : 0;
+}
+
+PPI_PUBLIC uint64_t pp_random_seed(void)
+{
+    const struct ppi_worker *worker = calling_worker();
+
+    return worker ? worker->seed : ppi_random();
+}
+
+/* Of a thread that is no worker. */
+static _Thread_local void *thread_local_pointer;
+
+static void **local_pointer(void)
+{
+    struct ppi_worker *worker = calling_worker();
+
+    return worker ? &worker->local : &thread_local_pointer;
+}
+
+PPI_PUBLIC void pp_worker_set_local(void *local)
+{
+    *local_pointer() = local;
+}
+
+PPI_PUBLIC void *pp_worker_local(void)
+{
+    return *local_pointer();
+}
+
+/* ---- What it can do ---- */
 
 PPI_PUBLIC void pp_raise(int code, const char *format, ...)
 {

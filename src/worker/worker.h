@@ -13,7 +13,7 @@
 #include "queue/seat.h"
 
 /* What a worker is doing: decides where pp_raise() goes to. */
-enum ppi_activity { PPI_BETWEEN, PPI_INITIALIZING, PPI_IN_TASK };
+enum ppi_activity { PPI_BETWEEN, PPI_INITIALIZING, PPI_IN_TASK, PPI_IN_FINALIZER };
 
 /* A worker; private to it. */
 struct ppi_worker {
@@ -21,8 +21,12 @@ struct ppi_worker {
     struct ppi_claimer claimer;
     struct ppi_idler idler;
     pid_t pid; /* a child that a task forks is not a worker */
+    uint32_t id, life; /* it is number so many of the workers of this id, from 1 on */
+    uint64_t seed;
+    void *local; /* the user's */
     bool limited;
     uint64_t left; /* items until it retires, if limited */
+    uint64_t tasks, items; /* until now */
 
     /* The running task.  Items [run_first, item) are done, and neither committed
        nor counted; their results lie at out. */
@@ -70,6 +74,12 @@ void ppi_answer_stop(const struct ppi_worker *worker);
 
 /* Whether it would wait. */
 bool ppi_is_stopped(const struct ppi_worker *worker);
+
+/*
+ * Before the pool's finalizer: there are no more tasks, so that nothing that was about to be
+ * stopped is hit in their place; and the supervisor sees to it that this one ends.
+ */
+void ppi_begin_finalizer(struct ppi_worker *worker);
 
 /* The time limit of the next item begins, and ends. */
 void ppi_begin_limit(struct ppi_worker *worker);

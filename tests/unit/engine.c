@@ -75,6 +75,7 @@ static pp_pool *make_pool(void)
     ppi_list_init(&pool->due);
     ppi_list_init(&pool->stopping);
     ppi_list_init(&pool->iterators);
+    ppi_list_init(&pool->deaths);
     make_creator_mark(pool);
     pool->queue = &pool->heritage.queue;
     pool->mode = engine.options.callbacks;

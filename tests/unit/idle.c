@@ -16,6 +16,7 @@ enum { WORKERS = 3, ME = 1 };
 static struct ppi_queue queue;
 static struct ppi_claimer claimer;
 static struct ppi_idler idler;
+static struct ppi_seat_shm own; /* in the place of its own */
 
 /* What the fake kernel sees, and does when it is called. */
 static struct {
@@ -78,7 +79,9 @@ static void set_up(void)
     kernel.time_ns = 1000000;
     kernel.step_ns = 500;
     kernel.cpu = 7;
+    own.waiting = 0;
     ppi_claimer_init(&claimer, &queue, ME);
+    claimer.seat = &own;
     memset(&idler, 0, sizeof idler);
     idler.since_ns = kernel.time_ns;
 }
@@ -129,7 +132,7 @@ TEST(a_search_in_vain_ends_and_is_not_tried_again_at_once)
     kernel.looks = 0;
     ppi_idle(&idler, &claimer);
     CHECK_EQ(kernel.sleeps, 2);
-    CHECK(kernel.looks <= 1);
+    CHECK(kernel.looks <= 2); /* before the sleep and after it */
     tear_down();
 }
 
@@ -191,7 +194,7 @@ TEST(nothing_of_it_when_spinning_is_off)
     idler.tasks = 1000;
     ppi_idle(&idler, &claimer);
     CHECK_EQ(kernel.sleeps, 1);
-    CHECK_EQ(kernel.looks, 0);
+    CHECK_EQ(kernel.looks, 2); /* around the sleep: how long it was */
     tear_down();
 }
 
@@ -273,5 +276,70 @@ TEST(who_is_woken_from_a_nap_lets_others_be_woken)
     ppi_ring(&queue);
     CHECK_EQ(kernel.wakes, 2);
     atomic_store(&queue.claims->waking, PPI_NOBODY);
+    tear_down();
+}
+
+/* ---- Counting time ---- */
+
+static uint64_t seen_waiting;
+
+/* What others see while it sleeps. */
+static void look_while_it_sleeps(void)
+{
+    seen_waiting = own.waiting;
+    kernel.time_ns += 1000000;
+}
+
+TEST(the_time_of_a_sleep_counts)
+{
+    uint64_t begin;
+
+    set_up();
+    queue.spin_ns = 0;
+    idler.waited_ns = 5000;
+    begin = kernel.time_ns + kernel.step_ns;
+    kernel.at_wait = look_while_it_sleeps;
+    ppi_idle(&idler, &claimer);
+    CHECK_EQ(seen_waiting, PPI_WAITS | (begin - 5000));
+    CHECK_EQ(own.waiting, 5000 + 1000000 + kernel.step_ns);
+    ppi_idle(&idler, &claimer);
+    CHECK_EQ(own.waiting, 5000 + 2 * (1000000 + kernel.step_ns));
+    tear_down();
+}
+
+/* So does that of the search before it ... */
+TEST(the_time_of_a_search_in_vain_counts)
+{
+    uint64_t begin;
+
+    set_up();
+    begin = kernel.time_ns;
+    kernel.at_wait = look_while_it_sleeps;
+    ppi_idle(&idler, &claimer);
+    CHECK_EQ(seen_waiting, PPI_WAITS | (begin + kernel.step_ns));
+    CHECK_EQ(own.waiting, kernel.time_ns - begin - kernel.step_ns);
+    tear_down();
+}
+
+TEST(a_search_that_finds_something_at_once_costs_no_look_at_the_clock)
+{
+    set_up();
+    ppi_publish(&queue, 0);
+    atomic_store(&queue.shm->client_cpu, kernel.cpu + 1); /* which was not us */
+    ppi_idle(&idler, &claimer);
+    CHECK_EQ(kernel.sleeps + kernel.naps, 0);
+    CHECK_EQ(kernel.looks, 0);
+    CHECK_EQ(own.waiting, 0);
+    tear_down();
+}
+
+/* ... and of one that finds something later, from the first look at the clock to the last. */
+TEST(the_time_of_a_search_counts)
+{
+    set_up();
+    kernel.at_look = publish_at_last;
+    ppi_idle(&idler, &claimer);
+    CHECK_EQ(kernel.looks, 3);
+    CHECK_EQ(own.waiting, 2 * kernel.step_ns);
     tear_down();
 }

@@ -391,3 +391,73 @@ TEST(nonsense_harms_only_who_says_it)
     await_kill(0);
     tear_down();
 }
+
+/* ---- Finalizers --------------------------------------------------------------------- */
+
+static struct ppi_heritage heritage;
+
+/* The seat's worker has left its tasks. */
+static void finalize(unsigned seat)
+{
+    supervisor.heritage = &heritage;
+    ppi_queue_seat(&queue, seat)->state = PPI_SEAT_FINALIZING;
+}
+
+TEST(a_finalizer_s_time_begins_when_it_is_seen)
+{
+    uint64_t before, after;
+
+    set_up();
+    heritage.finalizer_ns = MINUTE;
+    finalize(1);
+    before = ppi_now_ns();
+    look();
+    after = ppi_now_ns();
+    CHECK(supervisor.look_at_ns >= before + MINUTE && supervisor.look_at_ns <= after + MINUTE);
+    before = supervisor.look_at_ns;
+    look();
+    CHECK_EQ(supervisor.look_at_ns, before);
+    CHECK(!was_killed(1));
+    tear_down();
+}
+
+TEST(one_that_takes_too_long_is_killed)
+{
+    set_up();
+    heritage.finalizer_ns = 1;
+    finalize(1);
+    look();
+    look();
+    CHECK(supervisor.places[1].overdue);
+    CHECK_EQ(supervisor.look_at_ns, PPI_NEVER);
+    await_kill(1);
+    tear_down();
+}
+
+TEST(one_without_limit)
+{
+    set_up();
+    heritage.finalizer_ns = PPI_NEVER;
+    finalize(1);
+    look();
+    CHECK_EQ(supervisor.look_at_ns, PPI_NEVER);
+    tear_down();
+}
+
+/* Its last task, of which it has left a part, is not its any more. */
+TEST(no_task_is_stopped_in_its_place)
+{
+    uint64_t now = ppi_now_ns();
+
+    set_up();
+    heritage.finalizer_ns = PPI_NEVER;
+    run(1, 5, 3, now - MINUTE, 1);
+    finalize(1);
+    look();
+    CHECK(!stopping(1));
+    ppi_set_cancelled(&queue, 5, PPI_NOW);
+    look();
+    CHECK(!stopping(1));
+    CHECK_EQ(supervisor.look_at_ns, PPI_NEVER);
+    tear_down();
+}
