@@ -567,6 +567,9 @@ void ppi_drop_deaths(pp_pool *pool);
 
 /* ---- progress.c ---- */
 
+/* Locked.  Whether a seat speaks of a worker whose death has not been dealt with. */
+bool ppi_is_taken(const pp_pool *pool, unsigned seat);
+
 /*
  * Locked.  The flight that a seat's worker, which has not been found dead, says that it runs;
  * NULL if there is none.

@@ -406,10 +406,12 @@ bool ppi_drain(pp_pool *pool)
         tail = load(&ppi_queue_seat(pool->queue, seat)->tail);
         /* What the supervisor had recorded of a task before it handed that back comes first:
            of a retry, that is the last chance to know what the item was. */
-        if (take_control(pool))
+        if (take_control(pool)) {
             any = true;
-        if (seated(pool, seat) == incarnation)
-            any |= take_seat(pool, seat, incarnation, tail);
+            if (seated(pool, seat) != incarnation)
+                continue;
+        }
+        any |= take_seat(pool, seat, incarnation, tail);
     }
     if (pool->audit_again)
         ppi_audit(pool, -1);

@@ -13,12 +13,9 @@
 
 /* ---- Numbers ---- */
 
-/*
- * Locked.  Whether a seat speaks of a worker whose death has not been dealt with.  That
- * cannot change before we unlock: only then may the seat be given to another, whose item
- * would be taken for one of the dead worker's task.
- */
-static bool is_taken(const pp_pool *pool, unsigned seat)
+/* That cannot change before we unlock: only then may the seat be given to another, whose item
+   would be taken for one of the dead worker's task. */
+bool ppi_is_taken(const pp_pool *pool, unsigned seat)
 {
     uint32_t incarnation = ppi_announced(pool, seat);
 
@@ -33,7 +30,7 @@ struct ppi_flight *ppi_flight_on(const pp_pool *pool, unsigned seat)
     struct ppi_flight *flight;
     uint64_t position;
 
-    if (!is_taken(pool, seat))
+    if (!ppi_is_taken(pool, seat))
         return NULL;
     /* Pairs with the fence in ppi_run_task(): an item that is read later is of this task,
        or of one after it. */

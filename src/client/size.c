@@ -176,7 +176,8 @@ static int check_resizable(pp_pool *pool)
         return -ESHUTDOWN;
     if (!pool->lost)
         return 0;
-    return pool->phase == PPI_IS_OPEN || pool->loss == PP_BROKEN ? -ENOTRECOVERABLE : -ESHUTDOWN;
+    return pool->phase == PPI_IS_OPEN || pool->loss == PP_BROKEN ? -ENOTRECOVERABLE
+                                                                 : -ESHUTDOWN;
 }
 
 static void resize(pp_pool *pool, unsigned workers)

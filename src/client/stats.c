@@ -15,14 +15,21 @@ static double seconds(uint64_t ns)
     return (double)ns / 1e9;
 }
 
-static enum ppi_control_seat_state life_of(const pp_pool *pool, unsigned seat)
+/*
+ * Locked.  Whether somebody lives on a seat.  A worker may be there before the supervisor comes
+ * to say so; otherwise, if it is not said, it is dead, and that was recorded before.
+ */
+static bool is_alive(const pp_pool *pool, unsigned seat)
 {
-    return (enum ppi_control_seat_state)atomic_load_explicit(
-        &pool->queue->control->seats[seat].state, memory_order_acquire);
+    uint32_t state = atomic_load_explicit(&pool->queue->control->seats[seat].state,
+                                          memory_order_acquire);
+
+    return state == PPI_LIVE || (ppi_is_taken(pool, seat) && !ppi_control_news(pool));
 }
 
 /* ---- The pool ---- */
 
+/* Locked. */
 static int living(const pp_pool *pool)
 {
     int count = 0;
@@ -31,7 +38,7 @@ static int living(const pp_pool *pool)
         return 0;
     /* Seats are given out from the first on: behind one that never was, none was. */
     for (unsigned seat = 0; ppi_announced(pool, seat) != 0; seat++)
-        count += life_of(pool, seat) == PPI_LIVE;
+        count += is_alive(pool, seat);
     return count;
 }
 
@@ -198,7 +205,7 @@ static size_t sort_seats(const pp_pool *pool, uint16_t sorted[PPI_MAX_SEATS])
         uint32_t id = atomic_load_explicit(&shown->id, memory_order_relaxed) % PPI_MAX_SEATS;
         uint32_t life = atomic_load_explicit(&shown->life, memory_order_relaxed);
 
-        if (life_of(pool, seat) != PPI_LIVE || life < lives[id])
+        if (!is_alive(pool, seat) || life < lives[id])
             continue; /* in the latter case it has just died, and has a successor */
         lives[id] = life;
         seats[id] = (uint16_t)seat;

@@ -411,9 +411,10 @@ struct ppi_control_seat_shm {
  *   seat         begins anything; futex  what it runs: either it sees
  *                                        the flag, or is seen to go on;
  *                                        TERM after the signal was sent
- *   dismissed    its worker before each  relaxed; then the bell            pool ends
- *   of a seat    task and before it
- *                sleeps
+ *   dismissed    its worker before each  relaxed; then the bell; may be     pool ends
+ *   of a seat    task and before it      taken back
+ *                sleeps; client when it
+ *                buries that
  *   seats[w]     client, worker w        id and life before incarnation,  pool ends
  *                                        incarnation before state; pid
  *                                        also by the worker, before it is

@@ -180,8 +180,8 @@ bool ppi_segment_release_pages(void *address, size_t size)
 
 void ppi_segment_release_foreign(void *address, size_t size)
 {
-    /* Before Linux 6.7 that needs leave to write. */
-    if (ppi_segment_release_pages(address, size) ||
+    /* Before Linux 6.7 that needs leave to write.  Who has it, and fails, is left alone. */
+    if (ppi_segment_release_pages(address, size) || errno != EACCES ||
         mprotect(address, size, PROT_READ | PROT_WRITE) < 0)
         return;
     ppi_segment_release_pages(address, size);

@@ -72,7 +72,10 @@ static inline char *ppi_segment_part(const struct ppi_segment *segment, enum ppi
  */
 bool ppi_segment_release_pages(void *address, size_t size);
 
-/* The same for a range that this process may only read, and to which nobody writes any more. */
+/*
+ * The same, if it can be done, for a range of another's that this process may perhaps only
+ * read, and to which nobody writes any more.
+ */
 void ppi_segment_release_foreign(void *address, size_t size);
 
 /* The same; a range that the system does not take back is zeroed nevertheless. */

@@ -156,7 +156,8 @@ static uint64_t fork_failed(struct ppi_supervisor *supervisor, int error)
 static uint64_t fork_some(struct ppi_supervisor *supervisor, unsigned missing)
 {
     /* While tasks run there is other news to look after, too. */
-    uint64_t until = command_of(supervisor) == PPI_STARTING ? PPI_NEVER : ppi_now_ns() + BURST_NS;
+    bool starting = command_of(supervisor) == PPI_STARTING;
+    uint64_t until = starting ? PPI_NEVER : ppi_now_ns() + BURST_NS;
 
     while (missing-- > 0) {
         int error = ppi_spawn_worker(supervisor);
@@ -167,7 +168,7 @@ static uint64_t fork_some(struct ppi_supervisor *supervisor, unsigned missing)
             return fork_failed(supervisor, error);
         supervisor->backoff_ns = FIRST_BACKOFF_NS;
         supervisor->none_since_ns = 0;
-        if (missing > 0 && until != PPI_NEVER && ppi_now_ns() > until)
+        if (missing > 0 && !starting && ppi_now_ns() > until)
             return until;
     }
     return PPI_NEVER;

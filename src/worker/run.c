@@ -32,11 +32,6 @@ static void note_item(struct ppi_worker *worker, uint64_t item)
     note(&worker->seat.shm->item, item);
 }
 
-static bool is_limited(const struct ppi_worker *worker)
-{
-    return worker->slot->limit_ns > 0;
-}
-
 /*
  * Calls the task's function for the current item.  The worker is in the task for no longer
  * than that: a handler of SIGTERM may raise at any moment.
@@ -45,13 +40,13 @@ static void call(struct ppi_worker *worker, const void *arguments, void *value)
 {
     void (*run)(const void *, void *) = (void (*)(const void *, void *))worker->slot->run;
 
-    if (is_limited(worker))
+    if (worker->timed)
         ppi_begin_limit(worker);
     worker->activity = PPI_IN_TASK;
     run(arguments, value);
     worker->activity = PPI_BETWEEN;
     atomic_signal_fence(memory_order_seq_cst); /* before the item is said to be over */
-    if (is_limited(worker))
+    if (worker->timed)
         ppi_end_limit(worker);
 }
 
@@ -59,7 +54,7 @@ static void call(struct ppi_worker *worker, const void *arguments, void *value)
 static void go_on(struct ppi_worker *worker)
 {
     worker->item++;
-    if (!is_limited(worker)) {
+    if (!worker->timed) {
         note(&worker->seat.shm->item, worker->item);
         return;
     }
@@ -301,7 +296,7 @@ static void run_fixed(struct ppi_worker *worker)
         run_inline(worker);
         return;
     }
-    if (is_limited(worker) || worker->slot->grace_ms > 0)
+    if (worker->timed || worker->slot->grace_ms > 0)
         run_items_with_care(worker, arguments, out);
     else
         run_items(worker, arguments, out);
@@ -350,6 +345,7 @@ static void begin(struct ppi_worker *worker, const struct ppi_start *start)
     worker->slot = ppi_queue_slot(worker->seat.queue, start->position);
     worker->cancel =
         &worker->seat.queue->shm->cancels[start->position % PPI_WINDOW];
+    worker->timed = worker->slot->limit_ns > 0;
     worker->position = start->position;
     worker->first = worker->run_first = start->first;
     worker->attempt = start->attempt;

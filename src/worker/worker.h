@@ -30,7 +30,8 @@ struct ppi_worker {
 
     /* The running task.  Items [run_first, item) are done, and neither committed
        nor counted; their results lie at out. */
-    const struct ppi_slot_shm *slot;
+    const struct ppi_slot_shm *slot; /* another task's as soon as the last item is committed */
+    bool timed; /* its items have a time limit */
     uint64_t position;
     uint64_t item;
     uint64_t stop; /* before the end of the chunk when the worker retires there */

@@ -305,6 +305,27 @@ CASE(progress_with_failures)
     finish(pool);
 }
 
+/* As long as nothing is done nobody knows how long it takes. */
+CASE(progress_before_the_first_item)
+{
+    pp_pool *pool = new_pool(.processes = 1);
+    struct gate *gate = gate_in(pool);
+    pp_result *result = pp_apply_async(pool, PP_CALL(wait_and_square, gate, 1));
+    pp_progress progress = pp_progress_of(result);
+
+    if (runs_later()) {
+        CHECK_EQ(progress.total, 1);
+        CHECK_EQ(progress.done, 0);
+        CHECK_EQ(progress.rate, 0);
+        CHECK(isinf(progress.eta));
+        CHECK_EQ(pp_wait(result, .timeout = 0.01), -ETIMEDOUT);
+    }
+    gate_open(gate);
+    CHECK_EQ(pp_wait(result), 0);
+    check_ended(pp_progress_of(result), 1, 0);
+    finish(pool);
+}
+
 /* What is not a terminal gets nothing written. */
 CASE(progress_bar)
 {

@@ -15,7 +15,7 @@ static void check_error(const pp_error *error, int code, const char *function)
     CHECK_EQ(error->status, 0);
     CHECK_EQ(error->index, 0);
     CHECK_STR(error->function, function);
-    CHECK_EQ(error->pid > 0, true);
+    CHECK(error->pid > 0);
     CHECK_EQ(error->pid != getpid(), runs_later()); /* of a thread: its own */
 }
 
@@ -154,6 +154,26 @@ CASE(raised_often)
     finish(pool);
 }
 
+static int raise_thread(int unused)
+{
+    pp_raise(gettid() + 0 * unused, "who I am");
+}
+PP_TASK(int, raise_thread, int, unused);
+
+/* That of a process is that of its only thread. */
+CASE(error_tells_who_ran_the_item)
+{
+    pp_pool *pool = new_pool(.processes = 3);
+    int items[30] = { 0 };
+    pp_result *result = pp_map_async(pool, raise_thread, items, 30, .chunksize = 1);
+
+    CHECK_EQ(pp_wait(result), 0);
+    CHECK_EQ(pp_failures(result), 30);
+    for (size_t i = 0; i < 30; i++)
+        CHECK_EQ(pp_failure(result, i)->pid, pp_failure(result, i)->code);
+    finish(pool);
+}
+
 CASE(no_error_when_there_is_none)
 {
     pp_pool *pool = new_pool(.processes = 1);
@@ -215,7 +235,7 @@ CASE(words_for_codes)
     static const int codes[] = {
         0,          PP_ERAISED, PP_ECRASHED, PP_ETIMELIMIT, PP_ECANCELLED,     PP_EBROKEN,
         -EINVAL,    -ECHILD,    -ESHUTDOWN,  -EDEADLK,      PP_STOP_ITERATION, -EBUSY,
-        -ETIMEDOUT, -EALREADY,  -ENOMEM,
+        -ETIMEDOUT, -EALREADY,  -ENOMEM,      -ENOEXEC,      -ENOTRECOVERABLE,
     };
 
     for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {

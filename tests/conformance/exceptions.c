@@ -11,6 +11,7 @@ enum {
 
 static const char *const not_isolated = "workers are not processes: the program would die";
 static const char *const not_stoppable = "what runs cannot be stopped without its process";
+static const char *const no_process = "workers are part of the program, and have what it has";
 static const char *const one_thread = "the call runs in the caller, who cannot do more beside";
 static const char *const no_handle = "handles of the client are not in its workers' memory";
 
@@ -33,10 +34,12 @@ static const struct {
     { "cancel_what_runs", IN_THREADS | IN_INLINE, &not_stoppable },
     { "cancel_with_grace", IN_THREADS | IN_INLINE, &not_stoppable },
     { "time_limit_with_grace", IN_THREADS | IN_INLINE, &not_stoppable },
+    { "surroundings_of_processes", IN_THREADS | IN_INLINE, &no_process },
     { "callback_cancels", IN_INLINE, &one_thread },
     { "not_called_for_what_is_freed", IN_INLINE, &one_thread },
     { "not_ready_before_its_callback_returns", IN_INLINE, &one_thread },
     { "descriptor_is_quiet_meanwhile", IN_INLINE, &one_thread },
+    { "descriptor_is_readable_after_cancelling", IN_INLINE, &one_thread },
     { "unordered_comes_as_it_ends", IN_INLINE, &one_thread },
     { "cancel_what_waits", IN_INLINE, &one_thread },
     { "cancelled_is_never_run", IN_INLINE, &one_thread },

@@ -152,6 +152,21 @@ CASE(imap_goes_on_after_errors)
     finish(pool);
 }
 
+/* It is that of the last call of pp_next(), also if that found nothing. */
+CASE(error_of_the_last_item)
+{
+    pp_pool *pool = new_pool(.processes = 1);
+    int codes[] = { 0, 7 };
+    pp_iter *iter = pp_imap(pool, raise_code, .items = codes, .count = 2);
+
+    CHECK_EQ(pp_next(iter, NULL), 0);
+    CHECK_EQ(pp_next(iter, NULL), PP_ERAISED);
+    CHECK_EQ(pp_iter_error(iter)->code, 7);
+    CHECK_EQ(pp_next(iter, NULL), PP_STOP_ITERATION);
+    CHECK(!pp_iter_error(iter));
+    finish(pool);
+}
+
 CASE(imap_unordered_with_errors)
 {
     pp_pool *pool = new_pool(.processes = 3);

@@ -35,6 +35,22 @@ CASE(number_of_workers)
     }
 }
 
+/* Waiting asleep at once changes nothing but the time that it takes. */
+CASE(workers_that_never_spin)
+{
+    pp_pool *pool = new_pool(.processes = 2, .spin = PP_SPIN_NEVER);
+    long items[300], out[300];
+
+    for (long i = 0; i < 300; i++)
+        items[i] = i;
+    for (int i = 0; i < 100; i++)
+        check_works(pool);
+    CHECK_EQ(pp_map(pool, square, items, 300, out), 0);
+    for (long i = 0; i < 300; i++)
+        CHECK_EQ(out[i], i * i);
+    finish(pool);
+}
+
 /* So many calls as there are workers run at a time, and no more. */
 CASE(workers_run_side_by_side)
 {
@@ -219,7 +235,7 @@ CASE(scoped)
 
 CASE(made_and_freed_often, .timeout = 60)
 {
-    for (int i = 0; i < 100; i++) {
+    for (int i = 0; i < (HARNESS_SANITIZED ? 20 : 100); i++) {
         pp_pool *pool = new_pool(.processes = 1 + i % 3,
                                  .callbacks = i % 2 ? PP_CALLBACKS_POLL : PP_CALLBACKS_THREAD);
 
@@ -427,6 +443,12 @@ static int join_from(pp_pool *pool)
 }
 PP_TASK(int, join_from, pp_pool *, pool);
 
+static int terminate_from(pp_pool *pool)
+{
+    return pp_terminate(pool);
+}
+PP_TASK(int, terminate_from, pp_pool *, pool);
+
 static int free_from(pp_pool *pool)
 {
     return pp_pool_free(pool);
@@ -437,10 +459,13 @@ PP_TASK(int, free_from, pp_pool *, pool);
 CASE(task_ends_its_pool)
 {
     pp_pool *pool = new_pool(.processes = 2);
-    int joined = 0, freed = 1;
+    int joined = 0, terminated = 0, freed = 1;
 
     CHECK_EQ(pp_apply(pool, PP_CALL(free_from, pool), &freed), 0);
+    CHECK_EQ(pp_apply(pool, PP_CALL(terminate_from, pool), &terminated), 0);
+    check_works(pool);
     CHECK_EQ(pp_apply(pool, PP_CALL(join_from, pool), &joined), 0);
+    CHECK_EQ(terminated, in_processes() ? -ECHILD : -EDEADLK);
     CHECK_EQ(freed, in_processes() ? 0 : -EDEADLK);
     CHECK_EQ(joined, in_processes() ? -ECHILD : -EDEADLK);
     CHECK_EQ(pp_close(pool), 0);

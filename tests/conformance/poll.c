@@ -178,6 +178,26 @@ CASE(descriptor_is_quiet_meanwhile)
     finish(seen.pool);
 }
 
+/* What the client ends itself has a callback to run as well. */
+CASE(descriptor_is_readable_after_cancelling)
+{
+    struct seen seen = seen_of(1);
+    struct gate *gate = gate_in(seen.pool);
+    pp_result *result;
+
+    CHECK(pp_apply_async(seen.pool, PP_CALL(wait_and_square, gate, 3)));
+    result = pp_apply_async(seen.pool, PP_CALL(square, 3), .error_callback = count_error,
+                            .user = &seen);
+    CHECK_SOON(atomic_load(&gate->waiting) == 1);
+    CHECK(!readable(pp_pool_fd(seen.pool)));
+    CHECK_EQ(pp_cancel(result), 0);
+    CHECK(readable(pp_pool_fd(seen.pool)));
+    CHECK_EQ(pp_poll(seen.pool), 1);
+    CHECK_EQ(seen.code, PP_ECANCELLED);
+    gate_open(gate);
+    finish(seen.pool);
+}
+
 static void resubmit(pp_result *result, void *user)
 {
     struct seen *seen = user;

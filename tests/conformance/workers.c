@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What workers are: initializers, their replacement, the memory that they see, output. */
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
@@ -241,6 +242,101 @@ CASE(where_tasks_run)
     finish(pool);
 }
 
+/* ---- What else of the program they have ---- */
+
+static int flags_of(int file)
+{
+    return fcntl(file, F_GETFD);
+}
+PP_TASK(int, flags_of, int, file);
+
+/* Open files, and those that are closed when another program is executed. */
+CASE(files_from_before_the_pool)
+{
+    int kept = memfd_create("kept", 0), closed = memfd_create("closed", MFD_CLOEXEC);
+    pp_pool *pool = new_pool(.processes = 1);
+    int flags = 42;
+
+    CHECK_EQ(pp_apply(pool, PP_CALL(flags_of, kept), &flags), 0);
+    CHECK_EQ(flags, 0);
+    CHECK_EQ(pp_apply(pool, PP_CALL(flags_of, closed), &flags), 0);
+    CHECK_EQ(flags, method == SPAWN ? -1 : FD_CLOEXEC);
+    finish(pool);
+    close(kept);
+    close(closed);
+}
+
+static bool has_default_action(int signal)
+{
+    struct sigaction action;
+    sigset_t blocked;
+
+    sigaction(signal, NULL, &action);
+    pthread_sigmask(SIG_SETMASK, NULL, &blocked);
+    return action.sa_handler == SIG_DFL && !sigismember(&blocked, signal);
+}
+PP_TASK(bool, has_default_action, int, signal);
+
+static bool is_ignored(int signal)
+{
+    struct sigaction action;
+
+    sigaction(signal, NULL, &action);
+    return action.sa_handler == SIG_IGN;
+}
+PP_TASK(bool, is_ignored, int, signal);
+
+static bool is_at_end(int file)
+{
+    char byte;
+
+    return read(file, &byte, 1) == 0;
+}
+PP_TASK(bool, is_at_end, int, file);
+
+static pid_t get_session(pid_t process)
+{
+    return getsid(process);
+}
+PP_TASK(pid_t, get_session, pid_t, process);
+
+static bool ask(pp_pool *pool, pp_call call)
+{
+    bool yes = false;
+
+    CHECK_EQ(pp_apply_with(pool, call, &yes, NULL), 0);
+    return yes;
+}
+
+static void ignore_call(int signal)
+{
+    (void)signal;
+}
+
+/* The client's handlers, and what it ignores or blocks, are not theirs. */
+CASE(surroundings_of_processes)
+{
+    static const int signals[] = { SIGTERM, SIGPIPE, SIGUSR1, SIGHUP };
+    sigset_t blocked;
+    pid_t session = 0;
+    pp_pool *pool;
+
+    signal(SIGTERM, ignore_call);
+    signal(SIGPIPE, SIG_IGN);
+    sigemptyset(&blocked);
+    sigaddset(&blocked, SIGUSR1);
+    pthread_sigmask(SIG_BLOCK, &blocked, NULL);
+    pool = new_pool(.processes = 1);
+    for (int i = 0; i < 4; i++)
+        CHECK(ask(pool, PP_CALL(has_default_action, signals[i]).call));
+    CHECK(ask(pool, PP_CALL(is_ignored, SIGINT).call));
+    CHECK(ask(pool, PP_CALL(is_at_end, STDIN_FILENO).call));
+    CHECK_EQ(pp_apply(pool, PP_CALL(get_session, 0), &session), 0);
+    CHECK(session > 0 && session != getsid(0));
+    finish(pool);
+    CHECK(signal(SIGTERM, SIG_DFL) == ignore_call); /* here nothing has changed */
+}
+
 /* ---- In a task ---- */
 
 static int get_attempt(int unused)
@@ -259,6 +355,8 @@ CASE(attempt)
     CHECK_EQ(pp_map(pool, get_attempt, items, 5, out), 0);
     for (int i = 0; i < 5; i++)
         CHECK_EQ(out[i], 1);
+    CHECK_EQ(pp_apply(pool, PP_CALL(get_attempt, 0), out, .retries = 3), 0);
+    CHECK_EQ(out[0], 1);
     CHECK_EQ(pp_attempt(), 0);
     finish(pool);
 }

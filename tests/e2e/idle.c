@@ -245,6 +245,32 @@ TEST(after_work_when_polled, .timeout = 60)
     check_idle(PP_CALLBACKS_POLL, true);
 }
 
+static void count_death(const pp_death *death, void *deaths)
+{
+    (void)death;
+    atomic_fetch_add((atomic_int *)deaths, 1);
+}
+
+/* Somebody waits for deaths all the time, and is not woken by anything else. */
+TEST(with_somebody_who_hears_of_deaths, .timeout = 60)
+{
+    struct watch watch = watch_new();
+    struct gate *gate = gate_new();
+    atomic_int deaths = 0;
+    pp_pool *pool = pp_pool_new(.processes = WORKERS, .on_death = count_death, .user = &deaths);
+
+    CHECK(pool != NULL);
+    work(pool, gate);
+    CHECK_SOON(atomic_load(&deaths) == 6);
+    CHECK_SOON(pp_stats_of(pool).workers == WORKERS);
+    watch_all(&watch, WORKERS);
+    CHECK_EQ(pp_apply(pool, PP_CALL(crash), NULL), PP_ECRASHED);
+    CHECK_SOON(atomic_load(&deaths) == 7);
+    finish(pool);
+    gate_free(gate);
+    watch_free(&watch);
+}
+
 /* A limit that is far away costs nothing until then, nor does a task that waits. */
 TEST(with_a_limited_task, .timeout = 60)
 {

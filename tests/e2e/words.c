@@ -19,7 +19,7 @@ TEST(codes_are_told_apart)
     static const int codes[] = { 0,         PP_ERAISED,   PP_ECRASHED, PP_ETIMELIMIT,
                                  PP_ECANCELLED, PP_EBROKEN, -EINVAL,   -ECHILD,
                                  -EBUSY,    -EDEADLK,     -ETIMEDOUT,  -ESHUTDOWN,
-                                 -E2BIG,    -ENOTRECOVERABLE, -ENOEXEC, -ENOMEM };
+                                 -ERANGE,   -E2BIG,    -ENOTRECOVERABLE, -ENOEXEC, -ENOMEM };
 
     for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
         for (size_t j = 0; j < i; j++)

@@ -43,7 +43,7 @@ static void fell(void)
 }
 
 /* A file in it, with all folders on the way. */
-static void grow(const char *path, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void grow(const char *path, const char *format, ...)
 {
     char full[8192];
     va_list arguments;
@@ -227,6 +227,7 @@ TEST(v2_another_part_of_the_tree)
     grow("/proc/self/cgroup", "0::/docker/abcd\n");
     grow("/proc/self/mountinfo", "30 23 0:26 /docker/abc /sys/fs/cgroup ro - cgroup2 c rw\n");
     grow("/sys/fs/cgroup/cpu.max", "600000 100000\n");
+    grow("/sys/fs/cgroupd/cpu.max", "600000 100000\n");
     CHECK_QUOTA(0);
 }
 

@@ -405,6 +405,17 @@ bool engine_run(struct random *random, const struct engine_options *options,
     return has_ended(NULL) && steps_state(process) == STEPS_ENDED;
 }
 
+static bool is_small(void *most)
+{
+    return supervisor.alive <= *(unsigned *)most;
+}
+
+void engine_await_workers(unsigned most)
+{
+    if (!is_small(&most))
+        steps_await(is_small, &most);
+}
+
 unsigned engine_deaths(void)
 {
     return engine.deaths;

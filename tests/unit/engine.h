@@ -28,6 +28,9 @@ struct engine_options {
 bool engine_run(struct random *random, const struct engine_options *options,
                 void (*client)(pp_pool *pool));
 
+/* In the client, which has taken in all records: until there are no more workers than this. */
+void engine_await_workers(unsigned most);
+
 /* How many workers were killed in this schedule, and how many of these deaths cost
    an item. */
 unsigned engine_deaths(void);

@@ -259,6 +259,18 @@ static void resize_perhaps(void)
               pp_pool_resize(script.pool, 1 + (int)random_below(source, script.most)) == 0);
 }
 
+/* When there is nothing to do, those that are dismissed go: none sleeps on. */
+static void shrink_perhaps(void)
+{
+    if (script.most == 0 || script.stops || !random_percent(source, 30))
+        return;
+    for (unsigned i = 0; i < MOST_RESULTS; i++)
+        if (script.orders[i].result)
+            pp_wait(script.orders[i].result);
+    HOLDS(*source, pp_pool_resize(script.pool, 1) == 0);
+    engine_await_workers(1);
+}
+
 /* One thread's part. */
 static void *submit_some(void *what)
 {
@@ -376,6 +388,7 @@ static void use(pp_pool *pool)
     submit_all();
     if (script.loops)
         loop(pool);
+    shrink_perhaps();
     HOLDS(*source, (script.terminates ? pp_terminate(pool) : pp_close(pool)) == 0);
     if (!script.terminates)
         resize_perhaps();

@@ -59,7 +59,7 @@ TEST(each_bit_changes)
         uint64_t change = ppi_worker_seed(1, 0, life) ^ ppi_worker_seed(1, 0, life + 1);
 
         for (int bit = 0; bit < 64; bit++)
-            changes[bit] += change >> bit & 1;
+            changes[bit] += (unsigned)(change >> bit & 1);
     }
     for (int bit = 0; bit < 64; bit++)
         CHECK(changes[bit] > 4700 && changes[bit] < 5300);
