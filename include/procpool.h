@@ -98,7 +98,32 @@ typedef struct pp_error {
     size_t index;         /* the item's index; 0 for a single call */
     const char *function; /* the task's name, or what failed in pp_pool_new(); never NULL */
     const char *message;  /* one line for people; never NULL */
+    const void *address;  /* of a crash: the memory that SIGSEGV or SIGBUS is about, or the
+                             instruction of SIGFPE or SIGILL; otherwise NULL */
+    const char *backtrace; /* of a crash: where the task was; NULL if that is not known */
 } pp_error;
+
+/*
+ * Crash reports
+ *
+ * A worker that dies of SIGSEGV, SIGBUS, SIGFPE, SIGILL or SIGABRT leaves where it was.  The
+ * message then says it, "square(...) with item 3 was killed by SIGSEGV at address 0x0 in
+ * store() at nested.c:12": the innermost function that is none of the C or C++ library's.  A
+ * stack overflow is said to be one, and of SIGABRT also what glibc has to say of it.  The
+ * backtrace has a line per function, the innermost first and without a newline at the end:
+ *
+ *   #0 store at nested.c:12            with debug information (compiled with -g)
+ *   #1 fill in nested+0x1139           without; the offset is for addr2line
+ *   #2-#9 descend at nested.c:40       eight frames that are the same
+ *   ...                                there is more, or it is not known
+ *
+ * Both are as good as libdw of elfutils makes them; where the machine lacks it, and in a
+ * program that is linked statically, only the innermost function can be told.  The address
+ * and the backtrace are also there when a crashing initializer is why pp_pool_new() fails, or
+ * the pool is broken (PP_BROKEN).  There is none for exits, for SIGKILL, in children of a
+ * task, or when the task has a handler of its own for the signal.  Core dumps are written as
+ * without all this.  Since 0.1.
+ */
 
 /* Bytes of any length, as a parameter or as a result of a task.  Since 0.1. */
 typedef struct pp_bytes {
@@ -384,9 +409,9 @@ typedef struct pp_pool_options {
  *
  * Creates a pool and waits until its workers are there and their initializers
  * have returned.  The workers see the program as it is now, its memory, open
- * files and loaded code, unless .start says otherwise.  Processes are in a session of their own, their standard input
- * is /dev/null, SIGINT is ignored and every other signal has its default action.
- * Buffered output is written first, of all streams if the program has one thread,
+ * files and loaded code, unless .start says otherwise.  Processes are in a session of their
+ * own, their standard input is /dev/null, SIGINT is ignored and every other signal has its
+ * default action, except that those of crash reports are noted before they kill.  Buffered output is written first, of all streams if the program has one thread,
  * otherwise of stdout.  A worker ends by _exit(): no function that the program has given to
  * atexit() runs in it, nothing that a stream held when the pool was made is written a second
  * time, and of what its tasks have written to streams only stdout is flushed.

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/process.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -142,4 +143,38 @@ size_t ppi_memory_available(void)
     if (read_text("/proc/meminfo", text, sizeof text) <= 0 || !strstr(text, "MemAvailable:"))
         return SIZE_MAX;
     return meminfo(text, "MemAvailable:") + meminfo(text, "SwapFree:");
+}
+
+char *ppi_read_maps(pid_t pid)
+{
+    char path[32], *text = NULL, *more;
+    size_t length = 0, room = 16384;
+    ssize_t got = -1;
+    int fd;
+
+    snprintf(path, sizeof path, "/proc/%d/maps", pid);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    while (fd >= 0 && (more = realloc(text, room))) {
+        text = more;
+        while ((got = read(fd, text + length, room - length - 1)) > 0)
+            length += (size_t)got;
+        if (length < room - 1)
+            break;
+        room *= 2;
+    }
+    if (fd >= 0)
+        close(fd);
+    if (got != 0) {
+        free(text);
+        return NULL;
+    }
+    text[length] = '\0';
+    return text;
+}
+
+#pragma weak dlsym /* in a library of its own before glibc 2.34, which may be missing */
+
+const void *const *ppi_libc_words(void)
+{
+    return dlsym ? dlsym(RTLD_DEFAULT, "__abort_msg") : NULL;
 }

@@ -46,4 +46,13 @@ bool ppi_is_exiting(pid_t pid, int *status);
 /* The bytes that the machine could still give, SIZE_MAX when it cannot be known. */
 size_t ppi_memory_available(void);
 
+/* The text of /proc/PID/maps, for free(); NULL if it cannot be had. */
+char *ppi_read_maps(pid_t pid);
+
+/*
+ * Where glibc keeps why it aborts, for whoever looks at what is left of a process; or NULL.  To
+ * be asked early: it takes a lock that in a forked child a thread of the past may hold.
+ */
+const void *const *ppi_libc_words(void);
+
 #endif

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/objects.h"
 #include "base/slab.h"
+#include "client/crash.h"
 #include "client/list.h"
 #include "queue/heritage.h"
 #include "queue/spin.h"
@@ -223,6 +224,7 @@ struct pp_pool {
     _Atomic uint64_t taken[PPI_MAX_SEATS];    /* records of a seat's */
     _Atomic uint32_t released[PPI_MAX_SEATS]; /* incarnations that are no more */
 
+    struct ppi_crashes crashes;
     struct ppi_slab slab;   /* of results ... */
     struct ppi_slab chunks; /* ... and of iterators' chunks */
     struct ppi_list results, backlog, due;
@@ -412,6 +414,9 @@ void ppi_remember_pace(const pp_result *result);
  */
 void ppi_have_served(pp_pool *pool, const pp_task *task, size_t items);
 
+/* Where a task's function lies in the workers' image of the program. */
+uintptr_t ppi_address_there(const pp_pool *pool, const pp_task *task);
+
 /* 0 or what is wrong with an order of so many items of a task, with these limits. */
 int ppi_check_order(pp_pool *pool, const pp_task *task, const void *items, size_t count,
                     const struct ppi_limits *limits);
@@ -488,6 +493,13 @@ const pp_error *ppi_first_failure(pp_result *result);
 /* A copy of an error, one block for free(); NULL without memory. */
 pp_error *ppi_error_copy(const pp_error *error);
 
+/*
+ * A copy of an error's words, message and backtrace: one block for free(), which is where the
+ * message begins that the second one sets with the backtrace.  NULL without memory.
+ */
+char *ppi_copy_words(const pp_error *error);
+void ppi_set_words(pp_error *error, const char *words);
+
 /* What pp_get() returns for an error. */
 int ppi_error_code(const pp_error *error);
 
@@ -538,9 +550,6 @@ bool ppi_news(const pp_pool *pool, uint64_t least);
 
 /* Whether the supervisor has recorded something that has not been taken in. */
 bool ppi_control_news(const pp_pool *pool);
-
-/* "was killed by SIG..." or "exited with status ...", by a wait status. */
-void ppi_describe_end(int status, char *text, size_t size);
 
 /* ---- death.c: telling of deaths ---- */
 

@@ -53,7 +53,7 @@ static const struct ppi_seat_shm *own_words(const pp_pool *pool,
 }
 
 /* A line for a death that cost no item. */
-static void describe(const pp_pool *pool, const struct ppi_record_shm *record, pp_cause cause,
+static void describe(pp_pool *pool, const struct ppi_record_shm *record, pp_cause cause,
                      char *text)
 {
     static const char *const who[] = {
@@ -64,16 +64,18 @@ static void describe(const pp_pool *pool, const struct ppi_record_shm *record, p
         [PP_DIED_IN_INITIALIZER] = "a worker's initializer",
         [PP_DIED_IN_FINALIZER] = "a worker's finalizer",
     };
-    char how[64];
+    const struct ppi_outermost outermost = { 0, NULL };
+    char how[PPI_HOW_SIZE];
+    pp_error error = { 0 };
 
-    ppi_describe_end(record->code, how, sizeof how);
+    ppi_describe_death(pool, record->seat, record->code, &outermost, &error, how, sizeof how);
     if (record->flags & PPI_OVERDUE)
         snprintf(how, sizeof how, "ran longer than its limit of %g s",
                  (double)pool->heritage.finalizer_ns / 1e9);
     snprintf(text, PPI_MESSAGE_SIZE, "%s %s", who[cause], how);
 }
 
-static pp_death describe_death(const pp_pool *pool, const struct ppi_record_shm *record,
+static pp_death describe_death(pp_pool *pool, const struct ppi_record_shm *record,
                                char *message)
 {
     const struct ppi_control_seat_shm *shown = &pool->queue->control->seats[record->seat];

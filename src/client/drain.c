@@ -7,7 +7,6 @@
  * or length that cannot be makes the whole record nonsense, and its worker is ended.
  */
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -64,16 +63,6 @@ static void describe(const pp_result *result, size_t index, const char *how, cha
     snprintf(text, size, "%s(...)%s %s", result->task->name, item, how);
 }
 
-void ppi_describe_end(int status, char *text, size_t size)
-{
-    const char *name = sigabbrev_np(WTERMSIG(status));
-
-    if (WIFSIGNALED(status))
-        snprintf(text, size, "was killed by SIG%s", name ? name : "?");
-    else
-        snprintf(text, size, "exited with status %d", WEXITSTATUS(status));
-}
-
 static pp_error describe_timeout(const pp_result *result, size_t index, pid_t pid, char *text,
                                  size_t size)
 {
@@ -85,19 +74,29 @@ static pp_error describe_timeout(const pp_result *result, size_t index, pid_t pi
     return (pp_error){ .kind = PP_TIMED_OUT, .index = index, .pid = pid, .message = text };
 }
 
-static pp_error describe_crash(const pp_result *result, size_t index, int status, pid_t pid,
+/* How the worker of a seat ended, which had this status: no exit status, the wait's. */
+struct death {
+    unsigned seat;
+    int status;
+    pid_t pid;
+};
+
+static struct death death_of(const struct ppi_record_shm *record)
+{
+    return (struct death){ record->seat, record->code, (pid_t)record->payload };
+}
+
+static pp_error describe_crash(const pp_result *result, size_t index, struct death death,
                                char *text, size_t size)
 {
-    pp_error error = { .kind = PP_CRASHED, .index = index, .pid = pid };
-    char how[64];
+    const struct ppi_outermost outermost = { ppi_address_there(result->pool, result->task),
+                                             result->task->name };
+    pp_error error = { .index = index, .pid = death.pid, .message = text };
+    char how[PPI_HOW_SIZE];
 
-    if (WIFSIGNALED(status))
-        error.signal = WTERMSIG(status);
-    else
-        error.status = WEXITSTATUS(status);
-    ppi_describe_end(status, how, sizeof how);
+    ppi_describe_death(result->pool, death.seat, death.status, &outermost, &error, how,
+                       sizeof how);
     describe(result, index, how, text, size);
-    error.message = text;
     return error;
 }
 
@@ -129,8 +128,7 @@ static bool fail(pp_pool *pool, pp_result *result, const struct ppi_record_shm *
         error.code = ENOMEM;
         break;
     case PPI_CRASH:
-        error = describe_crash(result, record->first, record->code, (pid_t)record->payload,
-                               text, sizeof text);
+        error = describe_crash(result, record->first, death_of(record), text, sizeof text);
         break;
     case PPI_TIMEOUT:
         error = describe_timeout(result, record->first, (pid_t)record->payload, text,
@@ -267,17 +265,17 @@ static bool take_seat(pp_pool *pool, unsigned seat, uint32_t incarnation, uint64
  * and is still not complete must be nonsense that it wrote: its missing items have
  * crashed, too.
  */
-static void end_claims_of(pp_pool *pool, unsigned seat, int status, pid_t pid)
+static void end_claims_of(pp_pool *pool, struct death death)
 {
     for (size_t slot = 0; slot < ppi_flights_end(pool); slot++) {
         struct ppi_flight *flight = &pool->flights[slot];
         pp_result *result = flight->result;
         char text[PPI_MESSAGE_SIZE];
 
-        if (!result || !ppi_claimed_by(pool->queue, flight->position, seat))
+        if (!result || !ppi_claimed_by(pool->queue, flight->position, death.seat))
             continue;
         for (size_t i = flight->begin; i < flight->end; i++) {
-            pp_error error = describe_crash(result, i, status, pid, text, sizeof text);
+            pp_error error = describe_crash(result, i, death, text, sizeof text);
 
             ppi_fail(result, &error); /* does nothing for those that have an outcome */
         }
@@ -303,8 +301,7 @@ static void end_unrecorded(pp_pool *pool, const struct ppi_record_shm *death)
                              ? (uint32_t)(death->count - flight->begin)
                              : UINT32_MAX;
     for (size_t i = flight->begin; i < death->count && flight->left > 0; i++) {
-        pp_error error = describe_crash(result, i, death->code, (pid_t)death->payload, text,
-                                        sizeof text);
+        pp_error error = describe_crash(result, i, death_of(death), text, sizeof text);
 
         flight->left -= ppi_fail(result, &error); /* not if it has an outcome */
     }
@@ -329,7 +326,7 @@ static void bury(pp_pool *pool, const struct ppi_record_shm *record)
     if (!(record->flags & PPI_ENDED))
         end_unrecorded(pool, record);
     if (!(record->flags & PPI_ENDED))
-        end_claims_of(pool, record->seat, record->code, (pid_t)record->payload);
+        end_claims_of(pool, death_of(record));
     ppi_note_death(pool, record);
     /* Whatever the dead had claimed to have written, the next begins where we are. */
     atomic_store_explicit(&pool->queue->shm->acks[record->seat].taken,
@@ -361,7 +358,7 @@ static void note_dying(pp_pool *pool, const struct ppi_record_shm *record)
     else if (record->outcome == PPI_TIMEOUT)
         describe_timeout(result, index, 0, text, sizeof text);
     else
-        describe_crash(result, index, record->code, 0, text, sizeof text);
+        describe_crash(result, index, death_of(record), text, sizeof text);
     ppi_note_dying(result, index, text);
 }
 

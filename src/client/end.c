@@ -77,6 +77,7 @@ static void await_orphans(const pp_pool *pool)
 void ppi_notice_loss(pp_pool *pool)
 {
     pp_error error = { .kind = PP_CRASHED, .message = "the pool's supervisor died" };
+    char text[PPI_MESSAGE_SIZE];
     int cancelable;
 
     if (!ppi_lost(pool))
@@ -94,8 +95,11 @@ void ppi_notice_loss(pp_pool *pool)
         error.kind = PP_CANCELLED;
         error.message = "the pool was terminated";
     } else if (state_of(pool) == PPI_POOL_BROKEN) {
-        error.kind = PP_BROKEN;
-        error.message = pool->queue->control->failure;
+        pp_error failure = { 0 };
+
+        ppi_describe_failure(pool, &failure, text, sizeof text);
+        error = (pp_error){ .kind = PP_BROKEN, .message = text, .address = failure.address,
+                            .backtrace = failure.backtrace };
     }
     pool->loss = error.kind;
     end_open(pool, &error);
@@ -323,6 +327,7 @@ PPI_PUBLIC int pp_pool_free(pp_pool *pool)
     ppi_queue_destroy(pool->queue);
     ppi_loop_close(pool);
     ppi_objects_destroy(pool->objects);
+    ppi_forget_crashes(&pool->crashes);
     pthread_cond_destroy(&pool->progress);
     pthread_cond_destroy(&pool->work);
     pthread_mutex_destroy(&pool->lock);

@@ -113,17 +113,49 @@ int ppi_error_code(const pp_error *error)
     return codes[error->kind];
 }
 
+/* Message and backtrace, one after the other. */
+static size_t words_size(const pp_error *error)
+{
+    return strlen(error->message) + 1 + (error->backtrace ? strlen(error->backtrace) + 1 : 0);
+}
+
+static void put_words(char *words, const pp_error *error)
+{
+    size_t message = strlen(error->message) + 1;
+
+    memcpy(words, error->message, message);
+    if (error->backtrace)
+        strcpy(words + message, error->backtrace);
+}
+
+char *ppi_copy_words(const pp_error *error)
+{
+    char *words = malloc(words_size(error));
+
+    if (words)
+        put_words(words, error);
+    return words;
+}
+
+void ppi_set_words(pp_error *error, const char *words)
+{
+    error->message = words;
+    if (error->backtrace)
+        error->backtrace = words + strlen(words) + 1;
+}
+
 pp_error *ppi_error_copy(const pp_error *error)
 {
-    size_t message = strlen(error->message) + 1, function = strlen(error->function) + 1;
-    pp_error *copy = malloc(sizeof *copy + message + function);
+    size_t words = words_size(error), function = strlen(error->function) + 1;
+    pp_error *copy = malloc(sizeof *copy + words + function);
     char *text = (char *)(copy + 1);
 
     if (!copy)
         return NULL;
     *copy = *error;
-    copy->message = memcpy(text, error->message, message);
-    copy->function = memcpy(text + message, error->function, function);
+    put_words(text, error);
+    ppi_set_words(copy, text);
+    copy->function = memcpy(text + words, error->function, function);
     return copy;
 }
 
@@ -150,12 +182,14 @@ static bool add_rest(const pp_result *result, pp_error *all, size_t *count)
     for (size_t i = ppi_next_missing(result, 0); i < result->count;
          i = ppi_next_missing(result, i + 1)) {
         pp_error *error = &all[*count];
+        char *words = ppi_copy_words(result->failures->rest);
 
         *error = *result->failures->rest;
         error->index = i;
         error->function = result->task->name;
-        error->message = strdup(result->failures->rest->message);
-        if (!error->message) {
+        if (words) {
+            ppi_set_words(error, words);
+        } else {
             while (*count > old)
                 free((char *)all[--*count].message);
             return false;

@@ -236,8 +236,7 @@ static void place_values(const pp_pool *pool, const pp_result *result,
         slot->out = 0;
 }
 
-/* Where the task's function lies in the workers' image of the program. */
-static uint64_t address_in_worker(const pp_pool *pool, const pp_task *task)
+uintptr_t ppi_address_there(const pp_pool *pool, const pp_task *task)
 {
     uintptr_t run = (uintptr_t)task->run;
 
@@ -259,7 +258,7 @@ static bool feed_chunk(pp_pool *pool, pp_result *result, size_t count)
     slot->begin = result->next;
     slot->end = result->next + count;
     place_values(pool, result, slot, flight);
-    slot->run = address_in_worker(pool, result->task);
+    slot->run = ppi_address_there(pool, result->task);
     slot->stride = (uint32_t)result->task->args_size;
     slot->result_size = (uint32_t)result->task->result_size;
     slot->result_kind = (uint8_t)result->task->result_kind;

@@ -141,7 +141,7 @@ bool ppi_fail(pp_result *result, const pp_error *error)
     result->pool->counts.failed++;
     if (result->stop_on_error && !result->cancelled && !result->stopping.next)
         ppi_list_append(&result->pool->stopping, &result->stopping);
-    message = strdup(error->message);
+    message = ppi_copy_words(error);
     if (!message || !has_failures(result) || !grow_failures(result)) {
         free(message);
         lose(result, error->index);
@@ -151,7 +151,7 @@ bool ppi_fail(pp_result *result, const pp_error *error)
     failures->all[failures->count] = *error;
     failures->all[failures->count].size = sizeof(pp_error);
     failures->all[failures->count].function = result->task->name;
-    failures->all[failures->count].message = message;
+    ppi_set_words(&failures->all[failures->count], message);
     failures->count++;
     return true;
 }

@@ -204,6 +204,7 @@ void ppi_unmake(pp_pool *pool)
     ppi_buddy_destroy(&pool->shared);
     ppi_queue_destroy(pool->queue);
     ppi_objects_destroy(pool->objects);
+    ppi_forget_crashes(&pool->crashes);
     ppi_flights_free(pool->flights);
     if (pool->creator)
         munmap(pool->creator, PPI_PAGE);
@@ -265,6 +266,7 @@ static pp_pool *allocate(const pp_pool_options *options, unsigned cpus)
     pool->heritage.seed = ppi_random();
     pool->made_ns = ppi_now_ns();
     pool->heritage.max_items = (uint64_t)options->max_tasks_per_child;
+    pool->heritage.libc_words = ppi_libc_words();
     pool->heritage.client = pool->heritage.poke = -1;
     pool->queue->poke = pool->queue->event = PPI_NO_WAKER;
     pool->loop = -1;

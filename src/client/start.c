@@ -108,34 +108,22 @@ static bool is_born(void *what)
     return pool->lost || atomic_load(&pool->queue->control->life) != 0;
 }
 
-/* What the supervisor has not said, since it has died, or never came to life. */
-static const char *guess_failure(const pp_pool *pool, pp_error *failure)
+/* Locked.  Why it came to nothing, as errno and in words. */
+static int describe_failure(pp_pool *pool, pp_error **error)
 {
-    if (pool->start != PP_SPAWN || atomic_load(&pool->queue->control->life) != 0)
-        return "the supervisor died";
-    failure->kind = PP_RAISED;
-    failure->code = ENOEXEC;
-    return "the fresh image of the program has not become a supervisor: main() has to call "
-           "pp_init() before it does anything else";
-}
+    bool born = atomic_load(&pool->queue->control->life) != 0;
+    pp_error failure = { .size = sizeof failure,
+                         .function = born ? "initializer" : "pp_pool_new" };
+    char text[PPI_MESSAGE_SIZE];
 
-/* Why it came to nothing, as errno and in words. */
-static int describe_failure(const pp_pool *pool, pp_error **error)
-{
-    const struct ppi_control_shm *control = pool->queue->control;
-    int code = control->failure_code, status = control->failure_status;
-    pp_error failure = {
-        .size = sizeof failure,
-        .kind = code ? PP_RAISED : PP_CRASHED,
-        .code = code < 0 ? -code : code,
-        .signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0,
-        .status = WIFEXITED(status) ? WEXITSTATUS(status) : 0,
-        .function = atomic_load(&control->life) ? "initializer" : "pp_pool_new",
-        .message = control->failure,
-    };
-
-    if (!control->failure[0])
-        failure.message = guess_failure(pool, &failure);
+    if (born || pool->queue->control->failure[0] || pool->start != PP_SPAWN) {
+        ppi_describe_failure(pool, &failure, text, sizeof text);
+    } else {
+        failure.kind = PP_RAISED;
+        failure.code = ENOEXEC;
+        failure.message = "the fresh image of the program has not become a supervisor: main() "
+                          "has to call pp_init() before it does anything else";
+    }
     if (error)
         *error = ppi_error_copy(&failure);
     return failure.code ? failure.code : ENOTRECOVERABLE;

@@ -21,6 +21,7 @@ struct ppi_heritage {
     uint64_t seed;         /* of the pool: those of its workers come from it */
     uint64_t max_items; /* per worker; 0: no limit */
     int client;         /* pidfd: readable when the client is dead */
+    const void *const *libc_words; /* where libc keeps why it aborts; NULL: not known */
     int poke;           /* reader of queue.poke: readable when somebody wants something */
 };
 

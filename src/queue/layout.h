@@ -19,6 +19,7 @@
 
 #include <assert.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/objects.h"
@@ -45,6 +46,10 @@
 #define PPI_MAX_OBJECTS 512
 
 #define PPI_MESSAGE_SIZE 1024 /* of pp_raise(), with the final zero */
+
+#define PPI_CRASH_STACK ((size_t)256 << 10) /* bytes of its stack that a crash report keeps */
+#define PPI_CRASH_REGISTERS 33              /* enough for those that unwinding needs */
+#define PPI_CRASH_WORDS 256                 /* of libc, on why it aborts, with the final zero */
 
 #define PPI_INLINE_ARGS 64 /* bytes of arguments that a slot itself has room for */
 #define PPI_INLINE_VALUE 16 /* bytes of a result that a record has room for */
@@ -275,6 +280,30 @@ struct ppi_record_shm {
 };
 static_assert(sizeof(struct ppi_record_shm) == PPI_LINE, "one line");
 
+/*
+ * What a worker's signal handler leaves of its crash; pages that a worker which does not
+ * crash never touches.
+ *
+ *   field     read by             order                      writer dead
+ *   all       client, after the   before the seat's crashed  as a task may have left them:
+ *             death                                          copied, then checked
+ *
+ * The client reads it when the supervisor has recorded the death, and before it says that
+ * the seat is released: until then nobody else sits there.
+ */
+struct ppi_crash_shm {
+    int32_t signal;
+    int32_t code;      /* si_code */
+    uint32_t overflow; /* 1: there was no more room on the stack */
+    uint64_t address;  /* si_addr */
+    uint64_t pc, sp;
+    uint32_t count; /* of registers, numbered as DWARF does; 0: of no machine that we know */
+    uint64_t registers[PPI_CRASH_REGISTERS];
+    uint64_t stack_at, stack_size; /* what was copied, and how much */
+    char words[PPI_CRASH_WORDS];
+    unsigned char stack[PPI_CRASH_STACK];
+};
+
 enum ppi_seat_state {
     PPI_SEAT_STARTING, /* the initializer has not returned */
     PPI_SEAT_FAILED,   /* it failed: code and message say how */
@@ -320,10 +349,12 @@ enum ppi_seat_state {
  *   ready_at
  *   code,        client at creation;     before state                   valid if state
  *   message      bury                                                   is FAILED or RAISED
+ *   crashed      client, after the       release, after crash           not its incarnation:
+ *                death                                                  there is no report
  *
  * The reap reads after the kernel has said that the worker runs no more: all that it
- * stored is there, in its program order, so compiler order is all that the last
- * five need.
+ * stored is there, in its program order, so compiler order is all that it needs of
+ * the fields that only it, or only the client after it, reads.
  */
 struct ppi_seat_shm {
     _Alignas(PPI_LINE) _Atomic uint64_t tail;
@@ -332,6 +363,7 @@ struct ppi_seat_shm {
     _Atomic uint32_t state;
     _Atomic uint32_t cpu;
     int32_t code; /* of FAILED and RAISED; message below */
+    _Atomic uint32_t crashed; /* the incarnation whose report crash is */
 
     _Alignas(PPI_LINE) _Atomic uint64_t intent;
     _Atomic uint64_t runs;
@@ -349,6 +381,7 @@ struct ppi_seat_shm {
 
     _Alignas(PPI_LINE) struct ppi_record_shm records[PPI_RECORDS];
     char message[PPI_MESSAGE_SIZE];
+    _Alignas(PPI_LINE) struct ppi_crash_shm crash;
 };
 
 /* What a worker's intent and runs are before the first. */
@@ -435,6 +468,7 @@ struct ppi_control_shm {
     int32_t failure_status;  /* wait status, or 0 */
     int32_t failure_code;    /* what the initializer returned, or -errno of the call that failed */
     char failure[PPI_MESSAGE_SIZE];
+    uint32_t failure_seat; /* whose last worker died so, with a status */
     _Alignas(PPI_LINE) _Atomic uint64_t tail;
     _Atomic uint32_t seats_end; /* on those from here on is nobody, and nothing left to take */
     _Alignas(PPI_LINE) _Atomic uint64_t requeues;

@@ -14,6 +14,7 @@
 #include <sys/auxv.h>
 #include <unistd.h>
 
+#include "base/process.h"
 #include "base/public.h"
 #include "supervisor/supervisor.h"
 
@@ -95,6 +96,7 @@ static void translate(struct ppi_birth *birth, const struct ppi_objects *objects
              "the fresh image of the program has another build of procpool, or one without a "
              "build-id");
     heritage->queue.futex = &ppi_futex;
+    heritage->libc_words = ppi_libc_words();
     if (heritage->initializer)
         heritage->initializer =
             (int (*)(void *))find(birth, objects, "initializer", &birth->initializer);

@@ -115,6 +115,7 @@ static void count_death(struct ppi_supervisor *supervisor, unsigned seat, int st
     if (ppi_limit_allows(&supervisor->limit, ppi_now_ns(), state == PPI_SEAT_READY) &&
         command_of(supervisor) != PPI_STARTING)
         return;
+    supervisor->queue.control->failure_seat = seat; /* there may be more to tell of it */
     if (state == PPI_SEAT_FAILED)
         give_up(supervisor, 0, shm->code, why);
     else

@@ -195,8 +195,10 @@ static int live(struct ppi_worker *worker, const struct ppi_heritage *heritage)
 }
 
 /* The same for a process of its own. */
-static _Noreturn void live_alone(const struct ppi_heritage *heritage, unsigned seat,
-                                 uint32_t incarnation, pid_t supervisor)
+static _Noreturn __attribute__((noinline)) void live_alone(const struct ppi_heritage *heritage,
+                                                           unsigned seat, uint32_t incarnation,
+                                                           pid_t supervisor,
+                                                           const void *stack_end)
 {
     static struct ppi_worker worker; /* this process has no other */
     static struct ppi_queue queue;
@@ -212,14 +214,36 @@ static _Noreturn void live_alone(const struct ppi_heritage *heritage, unsigned s
         _exit(1);
     ppi_worker_init(&worker, &queue, seat, incarnation, heritage->max_items);
     announce_death(&queue);
+    ppi_watch_for_crashes(&worker, stack_end, heritage->libc_words);
     _exit(live(&worker, heritage));
+}
+
+/*
+ * The outermost frame of a worker: says to who unwinds the stack that it ends here.  Beyond
+ * are frames of the client, copied with its stack, and an exception that no task catches
+ * would find a handler in them and go on there.
+ */
+static _Noreturn __attribute__((noinline)) void begin(const struct ppi_heritage *heritage,
+                                                      unsigned seat, uint32_t incarnation,
+                                                      pid_t supervisor)
+{
+#ifdef __GCC_HAVE_DWARF2_CFI_ASM
+#if defined(__x86_64__)
+    __asm__ volatile(".cfi_undefined rip");
+#elif defined(__aarch64__)
+    __asm__ volatile(".cfi_undefined x30");
+#endif
+#endif
+    live_alone(heritage, seat, incarnation, supervisor,
+               (void **)__builtin_frame_address(0) + 2 /* what every frame has at its end */);
+    __asm__ volatile(""); /* live_alone() does not take the place of this frame */
 }
 
 _Noreturn void ppi_worker_run(const struct ppi_heritage *heritage, unsigned seat,
                               uint32_t incarnation, pid_t supervisor)
 {
     leave_supervisor(heritage, supervisor);
-    live_alone(heritage, seat, incarnation, supervisor);
+    begin(heritage, seat, incarnation, supervisor);
 }
 
 _Noreturn void ppi_spare_run(const struct ppi_heritage *heritage, uint32_t number,
@@ -234,7 +258,7 @@ _Noreturn void ppi_spare_run(const struct ppi_heritage *heritage, uint32_t numbe
        nothing of the user's runs. */
     while ((call = atomic_load_explicit(&control->call, memory_order_acquire)) != number)
         heritage->queue.futex->wait(&control->call, call, PPI_NEVER);
-    live_alone(heritage, control->called_to_seat, control->called_incarnation, supervisor);
+    begin(heritage, control->called_to_seat, control->called_incarnation, supervisor);
 }
 
 int ppi_worker_thread(const struct ppi_heritage *heritage, unsigned seat, uint32_t incarnation)

@@ -62,6 +62,16 @@ void ppi_worker_loop(struct ppi_worker *worker);
 /* Runs a claimed task and commits its outcomes. */
 void ppi_run_task(struct ppi_worker *worker, const struct ppi_start *start);
 
+/* ---- crash.c: the last words of a worker that crashes ---- */
+
+/*
+ * From now on a crash of this process is described in its worker's seat.  The stack is of
+ * interest up to its end, a frame's address; libc_words: where libc keeps why it aborts, or
+ * NULL.
+ */
+void ppi_watch_for_crashes(const struct ppi_worker *worker, const void *stack_end,
+                           const void *const *libc_words);
+
 /* ---- stop.c: the worker's part of stopping a task ---- */
 
 /*

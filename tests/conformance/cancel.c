@@ -128,7 +128,8 @@ CASE(cancel_calls_the_error_callback)
     CHECK(pp_apply_async(pool, PP_CALL(wait_and_square, gate, 3)));
     result = pp_apply_async(pool, PP_CALL(square, 3), .callback = note_code,
                             .error_callback = note_code, .user = &code);
-    CHECK(pp_apply_async(pool, PP_CALL(square, 3), .error_callback = note_code, .user = &none));
+    CHECK(
+        pp_apply_async(pool, PP_CALL(square, 3), .error_callback = note_code, .user = &none));
     CHECK_EQ(pp_cancel(result), 0);
     CHECK_EQ(pp_wait(result), 0);
     CHECK_EQ(atomic_load(&code), PP_ECANCELLED);

@@ -380,7 +380,9 @@ PP_TASK(long, square_by, pp_pool *, pool, long, x);
    inline it would have to wait for its own end. */
 CASE(task_uses_its_pool)
 {
-    static const long values[METHODS] = { [FORK] = -ECHILD, [THREADS] = 36, [INLINE] = -EDEADLK };
+    static const long values[METHODS] = {
+        [FORK] = -ECHILD, [THREADS] = 36, [INLINE] = -EDEADLK,
+    };
     pp_pool *pool = new_pool(.processes = 2);
     long value = 0;
 

@@ -35,7 +35,16 @@ static bool is_reserved(int signal)
     return signal == SIGKILL || signal == SIGSTOP || (signal > 31 && signal < SIGRTMIN);
 }
 
-/* The first signal that is not handled by default in this process, or 0; -1 if one
+static void note(int signal);
+
+/* Whether a crash of it is reported: the library has a handler of its own. */
+static bool is_reported(int signal)
+{
+    return signal == SIGSEGV || signal == SIGBUS || signal == SIGFPE || signal == SIGILL ||
+           signal == SIGABRT;
+}
+
+/* The first signal that is not handled as it should be in this process, or 0; -1 if one
    is blocked.  Whether SIGINT is ignored is not asked. */
 static int odd_signal(void)
 {
@@ -49,7 +58,10 @@ static int odd_signal(void)
             continue;
         if (sigismember(&mask, i))
             return -1;
-        if (i != SIGINT && sigaction(i, NULL, &action) == 0 && action.sa_handler != SIG_DFL)
+        if (i == SIGINT || sigaction(i, NULL, &action) < 0)
+            continue;
+        if (is_reported(i) ? action.sa_handler == SIG_IGN || action.sa_handler == note
+                           : action.sa_handler != SIG_DFL)
             return i;
     }
     return 0;

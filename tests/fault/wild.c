@@ -125,6 +125,56 @@ TEST(own_seat, .timeout = 120)
     }
 }
 
+/* ---- A crash report that is none ------------------------------------------- */
+
+/* Some of it may pass for one. */
+static void invent_report(struct ppi_crash_shm *report, unsigned *seed)
+{
+    for (size_t i = 0; i < sizeof *report; i++)
+        ((unsigned char *)report)[i] = (unsigned char)rand_r(seed);
+    report->signal = SIGSEGV;
+    report->code = *seed % 2 ? 1 : (int)*seed;
+    if (rand_r(seed) % 4)
+        report->count = (uint32_t)rand_r(seed) % (PPI_CRASH_REGISTERS + 2);
+    if (rand_r(seed) % 4)
+        report->stack_size = (uint64_t)rand_r(seed) % (PPI_CRASH_STACK + 2);
+    if (rand_r(seed) % 2)
+        report->stack_at = report->sp;
+    if (rand_r(seed) % 2)
+        report->pc = (uint64_t)(uintptr_t)invent_report + (uint64_t)rand_r(seed) % 100;
+}
+
+static long lie_of_a_crash(unsigned seed)
+{
+    struct ppi_seat_shm *seat = ppi_current_worker->seat.shm;
+
+    signal(SIGSEGV, SIG_DFL); /* nobody writes another */
+    invent_report(&seat->crash, &seed);
+    atomic_store(&seat->crashed, atomic_load(&seat->incarnation) + (seed % 8 == 0));
+    raise(SIGSEGV);
+    return 0;
+}
+PP_TASK(long, lie_of_a_crash, unsigned, seed);
+
+/* Its words may be strange, and are words. */
+TEST(own_report, .timeout = 60)
+{
+    pp_pool *pool = pp_pool_new(.processes = 1);
+
+    for (unsigned round = 1; round <= 100; round++) {
+        pp_error *error = NULL;
+
+        CHECK_EQ(pp_apply(pool, PP_CALL(lie_of_a_crash, round), NULL, .error = &error),
+                 PP_ECRASHED);
+        CHECK_EQ(error->signal, SIGSEGV);
+        CHECK(strncmp(error->message, "lie_of_a_crash(...) was killed by SIGSEGV", 41) == 0);
+        CHECK(error->backtrace == NULL || strncmp(error->backtrace, "#0 ", 3) == 0);
+        free(error);
+    }
+    CHECK_EQ(pp_apply(pool, PP_CALL(square, 3), NULL), 0);
+    CHECK_EQ(pp_pool_free(pool), 0);
+}
+
 /* ---- Records about where values lie ---------------------------------------- */
 
 /* Commits a record of its own for the running item, and waits for what comes of it. */

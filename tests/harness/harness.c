@@ -45,12 +45,15 @@ static void start_runtime_threads(void)
 static void prepare(void)
 {
     sigset_t none;
+    struct rlimit cores;
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != harness_runner)
         _exit(1);
     harness_self = getpid();
-    setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 });
+    getrlimit(RLIMIT_CORE, &cores);
+    cores.rlim_cur = 0;
+    setrlimit(RLIMIT_CORE, &cores);
     start_runtime_threads();
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
