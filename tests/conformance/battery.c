@@ -28,24 +28,20 @@ static void take_method(int *argc, char ***argv)
 
 void harness_init(int *argc, char ***argv)
 {
-#ifdef HAVE_START
     int code = pp_init(argc, argv); /* a supervisor that was started anew stays in there */
 
     if (code != 0) {
         fprintf(stderr, "pp_init: %s\n", pp_strerror(code));
         exit(2);
     }
-#endif
     take_method(argc, argv);
 }
 
 pp_pool *try_pool_with(pp_pool_options options)
 {
-#ifdef HAVE_START
     static const pp_start starts[METHODS] = { PP_FORK, PP_SPAWN, PP_THREADS, PP_INLINE };
 
     options.start = starts[method];
-#endif
     return pp_pool_new_with(&options);
 }
 

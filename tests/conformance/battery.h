@@ -74,11 +74,7 @@ pp_pool *try_pool_with(pp_pool_options options);
 pp_pool *new_pool_with(pp_pool_options options);
 
 /* Options that give the initializer a variable. */
-#ifdef HAVE_START
 #define INITARG(variable) .initarg = &(variable), .initarg_size = sizeof(variable)
-#else
-#define INITARG(variable) .initarg = &(variable)
-#endif
 
 /* Zeroed, in the pool's shared memory, and freed with it. */
 struct gate *gate_in(pp_pool *pool); /* open at once if nothing runs beside the test */

@@ -29,6 +29,8 @@ static const struct {
     { "killed_while_idle", IN_THREADS | IN_INLINE, &not_isolated },
     { "crashes_in_a_map", IN_THREADS | IN_INLINE, &not_isolated },
     { "crashes_in_an_imap", IN_THREADS | IN_INLINE, &not_isolated },
+    { "crash_tells_where", IN_THREADS | IN_INLINE, &not_isolated },
+    { "resize_while_running", IN_INLINE, &one_thread },
     { "initializer_crashes", IN_THREADS | IN_INLINE, &not_isolated },
     { "retries", IN_THREADS | IN_INLINE, &not_isolated },
     { "cancel_what_runs", IN_THREADS | IN_INLINE, &not_stoppable },
