@@ -215,14 +215,25 @@ PPI_PUBLIC int pp_close(pp_pool *pool)
     return 0;
 }
 
-/* What cannot be killed is not begun. */
+static void move(struct ppi_link *link, struct ppi_list *to)
+{
+    ppi_list_remove(link);
+    ppi_list_append(to, link);
+}
+
+/* What cannot be killed is not begun.  Cancelling one may be the end of others. */
 static void cancel_all(pp_pool *pool)
 {
-    struct ppi_link *link, *next;
+    struct ppi_list left;
 
-    for (link = pool->results.head.next; link != &pool->results.head; link = next) {
-        next = link->next;
-        ppi_cancel(PPI_OWNER(link, pp_result, all), true, "the pool was terminated");
+    ppi_list_init(&left);
+    while (!ppi_list_empty(&pool->results))
+        move(pool->results.head.next, &left);
+    while (!ppi_list_empty(&left)) {
+        pp_result *result = PPI_FIRST(&left, pp_result, all);
+
+        move(&result->all, &pool->results);
+        ppi_cancel(result, true, "the pool was terminated");
     }
 }
 
