@@ -125,7 +125,8 @@ static void write_place(const struct ppi_source *place, void *user)
         fputc('\n', writer->text);
     writer->any = true;
     if (place->function)
-        fprintf(writer->text, "%.200s%s", place->function, place->file || *code->name ? " " : "");
+        fprintf(writer->text, "%.200s%s", place->function,
+                place->file || *code->name ? " " : "");
     if (place->file)
         fprintf(writer->text, "at %.240s:%d", place->file, place->line);
     else if (*code->name)

@@ -56,14 +56,15 @@ size_t ppi_dwarf_unwind(struct ppi_dwarf *dwarf, const struct ppi_stopped *stopp
 /* What an address is part of. */
 void ppi_dwarf_find_code(struct ppi_dwarf *dwarf, uintptr_t address, struct ppi_code *code);
 
+typedef void ppi_see_source(const struct ppi_source *place, void *user);
+
 /*
- * Calls see for the place in the source of an address, of which code was found, and, if the compiler has put functions
- * into others, for those that they are in, from the innermost on: for one at least.  Sets
- * code->function.  With symbols only, there is just the function: to read all that is known
- * of libc may take 50 ms.
+ * Calls see for the place in the source of an address, of which code was found, and, if the
+ * compiler has put functions into others, for those that they are in, from the innermost on:
+ * for one at least.  Sets code->function.  With symbols only, there is just the function: to
+ * read all that is known of libc may take 50 ms.
  */
 void ppi_dwarf_find_places(struct ppi_dwarf *dwarf, uintptr_t address, bool symbols_only,
-                           struct ppi_code *code,
-                           void (*see)(const struct ppi_source *place, void *user), void *user);
+                           struct ppi_code *code, ppi_see_source *see, void *user);
 
 #endif

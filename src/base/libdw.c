@@ -49,7 +49,7 @@ static bool load(struct ppi_dwarf *dwarf)
     if (!dwarf->library)
         return false;
 #define FIND(name)                                                                         \
-    dwarf->name = (__typeof__(dwarf->name))dlsym(dwarf->library, #name);                          \
+    dwarf->name = (__typeof__(dwarf->name))dlsym(dwarf->library, #name);                   \
     if (!dwarf->name)                                                                      \
         return false;
     PPI_LIBDW_FUNCTIONS(FIND)
@@ -174,7 +174,8 @@ static void report_vdso(struct ppi_dwarf *dwarf)
     size_t size = find_vdso(&begin);
 
     if (size > 0)
-        dwarf->dwfl_report_module(dwarf->dwfl, VDSO, (uintptr_t)begin, (uintptr_t)begin + size);
+        dwarf->dwfl_report_module(dwarf->dwfl, VDSO, (uintptr_t)begin,
+                                  (uintptr_t)begin + size);
 }
 
 /* Tells libdw which files are mapped where. */
@@ -243,8 +244,7 @@ void ppi_dwarf_find_code(struct ppi_dwarf *dwarf, uintptr_t address, struct ppi_
 }
 
 void ppi_dwarf_find_places(struct ppi_dwarf *dwarf, uintptr_t address, bool symbols_only,
-                           struct ppi_code *code,
-                           void (*see)(const struct ppi_source *place, void *user), void *user)
+                           struct ppi_code *code, ppi_see_source *see, void *user)
 {
     (void)dwarf, (void)address, (void)symbols_only, (void)code, (void)see, (void)user;
 }

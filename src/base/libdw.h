@@ -8,7 +8,7 @@
 
 #include "base/dwarf.h"
 
-#define PPI_LIBDW_FUNCTIONS(X)                                                                       \
+#define PPI_LIBDW_FUNCTIONS(X)                                                            \
     X(dwarf_attr)                                                                          \
     X(dwarf_attr_integrate)                                                                \
     X(dwarf_diecu)                                                                         \

@@ -61,7 +61,8 @@ static void find_line(struct unit *unit, struct ppi_source *place)
         place->file = shorten(unit, path);
 }
 
-static bool number_of(struct ppi_dwarf *dwarf, Dwarf_Die *die, unsigned name, Dwarf_Word *value)
+static bool number_of(struct ppi_dwarf *dwarf, Dwarf_Die *die, unsigned name,
+                      Dwarf_Word *value)
 {
     Dwarf_Attribute attribute;
 
@@ -143,10 +144,8 @@ static int find_scopes(struct unit *unit, Dwarf_Die **scopes)
                : 0;
 }
 
-typedef void see_function(const struct ppi_source *place, void *user);
-
 /* Whether there was debug information, and all places were seen. */
-static bool see_places(struct unit *unit, struct ppi_code *code, see_function *see, void *user)
+static bool see_places(struct unit *unit, struct ppi_code *code, ppi_see_source *see, void *user)
 {
     struct ppi_dwarf *dwarf = unit->dwarf;
     struct ppi_source place = { 0 };
@@ -177,7 +176,7 @@ static bool see_places(struct unit *unit, struct ppi_code *code, see_function *s
 
 /* Of what has no debug information: the name in the table of symbols. */
 static void see_symbol(struct ppi_dwarf *dwarf, Dwfl_Module *module, uintptr_t address,
-                       struct ppi_code *code, see_function *see, void *user)
+                       struct ppi_code *code, ppi_see_source *see, void *user)
 {
     GElf_Off offset;
     GElf_Sym symbol;
@@ -195,12 +194,14 @@ void ppi_dwarf_find_code(struct ppi_dwarf *dwarf, uintptr_t address, struct ppi_
 {
     Dwfl_Module *module = dwarf->dwfl_addrmodule(dwarf->dwfl, address);
     const char *name, *slash;
-    Dwarf_Addr begin, bias = 0;
+    Dwarf_Addr begin, end, bias = 0;
 
     *code = (struct ppi_code){ 0 };
-    if (!module || !dwarf->dwfl_module_getelf(module, &bias))
-        return; /* nobody's, or of a file that is no program */
-    name = dwarf->dwfl_module_info(module, NULL, &begin, NULL, NULL, NULL, NULL, NULL);
+    if (!module)
+        return;
+    name = dwarf->dwfl_module_info(module, NULL, &begin, &end, NULL, NULL, NULL, NULL);
+    if (address < begin || address >= end || !dwarf->dwfl_module_getelf(module, &bias))
+        return; /* behind it, or of a file that is no program */
     slash = name ? strrchr(name, '/') : NULL;
     code->object = (uintptr_t)begin;
     code->offset = address - (uintptr_t)bias;
@@ -208,8 +209,7 @@ void ppi_dwarf_find_code(struct ppi_dwarf *dwarf, uintptr_t address, struct ppi_
 }
 
 void ppi_dwarf_find_places(struct ppi_dwarf *dwarf, uintptr_t address, bool symbols_only,
-                           struct ppi_code *code,
-                           void (*see)(const struct ppi_source *place, void *user), void *user)
+                           struct ppi_code *code, ppi_see_source *see, void *user)
 {
     struct unit unit = { .dwarf = dwarf };
 

@@ -21,8 +21,8 @@ static pid_t next_thread(Dwfl *dwfl, void *user, void **thread)
 
 static bool read_stack(const struct ppi_stopped *stopped, uint64_t at, uint64_t *word)
 {
-    if (at < stopped->stack_at || stopped->stack_size < sizeof *word ||
-        at - stopped->stack_at > stopped->stack_size - sizeof *word)
+    if (stopped->stack_size < sizeof *word ||
+        at - stopped->stack_at > stopped->stack_size - sizeof *word) /* or wraps around */
         return false;
     memcpy(word, stopped->stack + (at - stopped->stack_at), sizeof *word);
     return true;

@@ -24,8 +24,8 @@ void ppi_forget_crashes(struct ppi_crashes *crashes)
  * A copy of what a worker has left of its end by this signal, to be freed; NULL if there is
  * nothing, or nothing that makes sense.
  */
-static struct ppi_crash_shm *copy_report(const pp_pool *pool, unsigned seat, uint32_t incarnation,
-                                         int number)
+static struct ppi_crash_shm *copy_report(const pp_pool *pool, unsigned seat,
+                                         uint32_t incarnation, int number)
 {
     const struct ppi_seat_shm *shm = ppi_queue_seat(pool->queue, seat);
     struct ppi_crash_shm *report;
@@ -95,7 +95,8 @@ static void quote(const char *words, char *text, size_t size)
     size_t length = strlen(words);
     char *at;
 
-    while (length > 0 && (isspace((unsigned char)words[length - 1]) || words[length - 1] == '.'))
+    while (length > 0 &&
+           (isspace((unsigned char)words[length - 1]) || words[length - 1] == '.'))
         length--;
     if (length > 0)
         snprintf(text, size, " (%.*s)", (int)length, words);
@@ -193,6 +194,6 @@ void ppi_describe_failure(pp_pool *pool, pp_error *error, char *text, size_t siz
     } else if (!code && WIFEXITED(status)) {
         error->status = WEXITSTATUS(status);
     }
-    snprintf(text, size, "%s%s", control->failure[0] ? control->failure : "the supervisor died",
-             more);
+    snprintf(text, size, "%s%s",
+             control->failure[0] ? control->failure : "the supervisor died", more);
 }

@@ -49,7 +49,7 @@
 
 #define PPI_CRASH_STACK ((size_t)256 << 10) /* bytes of its stack that a crash report keeps */
 #define PPI_CRASH_REGISTERS 33              /* enough for those that unwinding needs */
-#define PPI_CRASH_WORDS 256                 /* of libc, on why it aborts, with the final zero */
+#define PPI_CRASH_WORDS 256                 /* of libc on why it aborts, with the final zero */
 
 #define PPI_INLINE_ARGS 64 /* bytes of arguments that a slot itself has room for */
 #define PPI_INLINE_VALUE 16 /* bytes of a result that a record has room for */
@@ -295,7 +295,7 @@ struct ppi_crash_shm {
     int32_t signal;
     int32_t code;      /* si_code */
     uint32_t overflow; /* 1: there was no more room on the stack */
-    uint64_t address;  /* si_addr */
+    uint64_t address;  /* si_addr, if it is of a fault */
     uint64_t pc, sp;
     uint32_t count; /* of registers, numbered as DWARF does; 0: of no machine that we know */
     uint64_t registers[PPI_CRASH_REGISTERS];

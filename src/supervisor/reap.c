@@ -182,8 +182,9 @@ static bool had_begun(const struct ppi_supervisor *supervisor, const struct rema
     const struct ppi_stop *stop = &supervisor->places[remains->seat].stop;
     enum ppi_seat_state state = ppi_state_of(supervisor, remains->seat);
 
+    /* However it died: it may have been killed when it had said so, and had not exited yet. */
     if (load(&remains->shm->runs) != remains->position || ppi_is_finalizing(state) ||
-        (state == PPI_SEAT_RETIRED && remains->status == 0))
+        state == PPI_SEAT_RETIRED)
         return false;
     /* While another task is being stopped it waits at the flag with this one in hand. */
     return stop->reason == PPI_STOP_NONE || stop->position == remains->position;

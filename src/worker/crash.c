@@ -161,7 +161,7 @@ static void write_report(int number, const siginfo_t *info, const ucontext_t *co
 
     report->signal = number;
     report->code = info->si_code;
-    report->address = info->si_code > 0 ? (uintptr_t)info->si_addr : 0;
+    report->address = (uintptr_t)info->si_addr;
     copy_registers(report, context);
     end = end_of_stack((uintptr_t)report->sp);
     report->overflow = has_overflown(number, info, (uintptr_t)report->sp, end);
@@ -225,7 +225,8 @@ static void give_back(struct ppi_seat_shm *seat)
 void ppi_watch_for_crashes(const struct ppi_worker *worker, const void *stack_end,
                            const void *const *libc_words)
 {
-    struct sigaction action = { .sa_sigaction = on_crash, .sa_flags = SA_SIGINFO | SA_ONSTACK };
+    struct sigaction action = { .sa_sigaction = on_crash,
+                                .sa_flags = SA_SIGINFO | SA_ONSTACK };
 
     self.seat = worker->seat.shm;
     self.incarnation =

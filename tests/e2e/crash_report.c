@@ -15,7 +15,7 @@ enum { NESTED_LINE = __LINE__ + 4 };
 
 static int nested(size_t address)
 {
-    return fill((volatile int *)address, 10) + 1;
+    return fill(at(address), 10) + 1;
 }
 PP_TASK(int, nested, size_t, address);
 
@@ -27,7 +27,7 @@ TEST(a_write_to_nowhere)
     CHECK_EQ(error->kind, PP_CRASHED);
     CHECK_EQ(error->signal, SIGSEGV);
     CHECK(error->address == NULL);
-    CHECK_HAS(error->message, "nested(...) was killed by SIGSEGV at address 0x0 in store() at ");
+    CHECK_HAS(error->message, "nested(...) was killed by SIGSEGV at address 0x0 in store() ");
     check_line(error->message, "store() at ", "crashing.h", STORE_LINE);
     CHECK_EQ(strncmp(error->backtrace, "#0 store at ", 12), 0);
     check_line(error->backtrace, "#0 store at ", "crashing.h", STORE_LINE);
@@ -382,6 +382,40 @@ TEST(no_stack)
 }
 #endif
 
+static pthread_barrier_t barrier;
+
+static void *crash_together(void *address)
+{
+    pthread_barrier_wait(&barrier);
+    return (void *)(intptr_t)fill(address, 1);
+}
+
+static int start_threads(void)
+{
+    pthread_t threads[4];
+
+    pthread_barrier_init(&barrier, NULL, 4);
+    for (int i = 0; i < 4; i++)
+        pthread_create(&threads[i], NULL, crash_together, NULL);
+    return pthread_join(threads[0], NULL);
+}
+PP_TASK(int, start_threads);
+
+/* Who comes first reports, and the others let it. */
+TEST(several_threads_at_once)
+{
+    pp_pool *pool = pool_of(1);
+
+    for (int i = 0; i < 30; i++) {
+        pp_error *error = FAILURE(pool, start_threads);
+
+        CHECK_HAS(error->message, "SIGSEGV at address 0x0 in store() at ");
+        CHECK_HAS(error->backtrace, "\n#2 crash_together at ");
+        free(error);
+    }
+    finish(pool);
+}
+
 /* In the code of the kernel's that is mapped into every process. */
 static int tell_time(struct timespec *time)
 {
@@ -420,7 +454,7 @@ TEST(thread_of_a_task)
     pp_pool *pool = pool_of(1);
     pp_error *error = FAILURE(pool, start_thread);
 
-    CHECK_HAS(error->message, "start_thread(...) was killed by SIGSEGV at address 0x0 in store() at ");
+    CHECK_HAS(error->message, "start_thread(...) was killed by SIGSEGV at address 0x0 in store()");
     CHECK_HAS(error->backtrace, "\n#2 crash_in_thread at ");
     free(error);
     finish(pool);

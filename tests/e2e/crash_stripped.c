@@ -4,7 +4,7 @@
 
 static int nested(size_t address)
 {
-    return fill((volatile int *)address, 10) + 1;
+    return fill(at(address), 10) + 1;
 }
 PP_TASK(int, nested, size_t, address);
 

@@ -11,7 +11,7 @@
 
 static int compare_badly(const void *a, const void *b)
 {
-    store(NULL, *(const int *)a + *(const int *)b);
+    store(at(0), *(const int *)a + *(const int *)b);
     return 0;
 }
 
@@ -80,7 +80,7 @@ static int fork_and_crash(int then)
     pid_t pid = fork();
 
     if (pid == 0)
-        fill(NULL, 1);
+        fill(at(0), 1);
     waitpid(pid, &status, 0);
     if (then) {
         signal(then, SIG_DFL);
@@ -137,7 +137,7 @@ static void leave(int signal)
 static int handle(int number)
 {
     signal(number, leave);
-    return fill(NULL, 1);
+    return fill(at(0), 1);
 }
 PP_TASK(int, handle, int, number);
 
@@ -159,7 +159,7 @@ TEST(handler_of_the_task_s_own)
 static long square(long x)
 {
     if (x < 0)
-        store((volatile int *)-x, 1);
+        store(at((size_t)-x), 1);
     return x * x;
 }
 PP_TASK(long, square, long, x);
@@ -201,7 +201,8 @@ TEST(in_an_iterator)
 
     CHECK_EQ(pp_next(iter, &value), 0);
     CHECK_EQ(pp_next(iter, &value), PP_ECRASHED);
-    CHECK_HAS(pp_iter_error(iter)->message, "with item 1 was killed by SIGSEGV at address 0x8 in store()");
+    CHECK_HAS(pp_iter_error(iter)->message,
+              "with item 1 was killed by SIGSEGV at address 0x8 in store()");
     CHECK_HAS(pp_iter_error(iter)->backtrace, "#0 store at ");
     CHECK_EQ(pp_next(iter, &value), 0);
     CHECK_EQ(value, 9);
@@ -214,7 +215,7 @@ static int crash_elsewhere(void)
 {
     if (pp_attempt() == 1)
         abort();
-    return fill((volatile int *)8, 1);
+    return fill(at(8), 1);
 }
 PP_TASK(int, crash_elsewhere);
 
@@ -298,7 +299,7 @@ struct scene {
 static int start_badly_later(void *scene)
 {
     if (atomic_fetch_add(&((struct scene *)scene)->started, 1) >= 1)
-        fill((volatile int *)16, 1);
+        fill(at(16), 1);
     return 0;
 }
 

@@ -12,11 +12,17 @@
 
 #define NOINLINE __attribute__((noinline))
 
+/* An address that compilers do not see through. */
+static inline volatile int *at(volatile size_t address)
+{
+    return (volatile int *)address;
+}
+
 enum { STORE_LINE = __LINE__ + 4, FILL_LINE = STORE_LINE + 6 };
 
-static NOINLINE void store(volatile int *at, int value)
+static NOINLINE void store(volatile int *place, int value)
 {
-    *at = value;
+    *place = value;
 }
 
 static NOINLINE int fill(volatile int *numbers, int count)
@@ -27,17 +33,18 @@ static NOINLINE int fill(volatile int *numbers, int count)
 }
 
 /* A line "function at file:line", with the folder that the compiler was given. */
-static inline void check_line(const char *text, const char *function, const char *file, int line)
+static inline void check_line(const char *text, const char *function, const char *file,
+                              int line)
 {
-    const char *at = strstr(text, function), *found;
+    const char *begin = strstr(text, function), *found;
     char place[64];
 
     CHECK_HAS(text, function);
-    at += *at == '\n';
+    begin += *begin == '\n';
     snprintf(place, sizeof place, "/%s:%d", file, line);
-    found = strstr(at, place);
-    CHECK_HAS(at, place);
-    CHECK(found < at + strcspn(at, "\n"));
+    found = strstr(begin, place);
+    CHECK_HAS(begin, place);
+    CHECK(found < begin + strcspn(begin, "\n"));
 }
 
 static inline size_t lines_of(const char *text)

@@ -21,6 +21,7 @@ static struct {
     bool waits; /* for a result that is to be there when a death is told */
     pp_result *result;
     size_t ready;
+    size_t named; /* deaths with a task */
     int done; /* of what the callback does with the pool */
 } told = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
@@ -35,6 +36,7 @@ static void tell(const pp_death *death, void *user)
     while (told.waits && !__atomic_load_n(&told.result, __ATOMIC_ACQUIRE))
         ; /* it may have died while it was submitted */
     told.ready += told.result && pp_ready(told.result);
+    told.named += death->function != NULL;
     told.thread = pthread_self();
     __atomic_add_fetch(&told.count, 1, __ATOMIC_SEQ_CST);
     pthread_mutex_unlock(&told.lock);
@@ -219,6 +221,7 @@ TEST(an_item_that_is_tried_again)
     CHECK_EQ(pp_map(pool, crash_at, items, 10, NULL, .chunksize = 10, .retries = 5),
              PP_ECRASHED);
     CHECK_SOON(deaths() == 6);
+    CHECK_EQ(told.named, 6);
     CHECK_EQ(told.last.incarnation, 6);
     CHECK_EQ(told.last.cause, PP_DIED_IN_TASK);
     CHECK_EQ(told.last.index, 4);
@@ -435,6 +438,33 @@ TEST(in_an_event_loop_when_others_have_looked)
     finish(pool);
 }
 
+/* Dies, and has it taken in, while the pool runs callbacks. */
+static void lose_worker(pp_result *result, void *user)
+{
+    pid_t pid;
+
+    (void)user;
+    CHECK_EQ(pp_get(result, &pid), 0);
+    CHECK_EQ(kill(pid, SIGKILL), 0);
+    CHECK_SOON(pp_stats_of(told.pool).deaths == 1);
+    CHECK_EQ(deaths(), 0);
+}
+
+TEST(in_the_next_turn_of_an_event_loop)
+{
+    struct pollfd poller = { .events = POLLIN };
+
+    told.pool = pp_pool_new(.processes = 1, .callbacks = PP_CALLBACKS_POLL, .on_death = tell,
+                            .user = &told);
+    poller.fd = pp_pool_fd(told.pool);
+    CHECK(pp_apply_async(told.pool, PP_CALL(own_pid), .callback = lose_worker) != NULL);
+    while (deaths() == 0) {
+        CHECK_EQ(poll(&poller, 1, (int)(10000 * harness_time_factor())), 1);
+        CHECK(pp_poll(told.pool) >= 0);
+    }
+    finish(told.pool);
+}
+
 TEST(in_a_wait)
 {
     pp_pool *pool = pp_pool_new(.processes = 1, .callbacks = PP_CALLBACKS_POLL,
@@ -466,6 +496,43 @@ TEST(before_join_returns)
             CHECK_EQ(deaths(), 4);
             CHECK_EQ(pp_pool_free(pool), 0);
         }
+}
+
+static void tell_slowly(const pp_death *death, void *gate)
+{
+    gate_wait(gate);
+    tell(death, &told);
+}
+
+/* Join waits for the last of them, too, and can be called again when its time is over. */
+TEST(join_waits_for_the_last)
+{
+    struct gate *gate = gate_new();
+    pp_pool *pool = pp_pool_new(.processes = 2, .finalizer = crash_at_end,
+                                .on_death = tell_slowly, .user = gate);
+
+    CHECK_EQ(pp_close(pool), 0);
+    CHECK_EQ(pp_join(pool, .timeout = 0), -ETIMEDOUT);
+    CHECK_SOON(atomic_load(&gate->waiting) == 1);
+    CHECK_EQ(pp_join(pool, .timeout = 0.05), -ETIMEDOUT);
+    CHECK_SOON(pp_stats_of(pool).workers == 0);
+    gate_open(gate);
+    CHECK_EQ(pp_join(pool), 0);
+    CHECK_EQ(deaths(), 2);
+    CHECK_EQ(pp_pool_free(pool), 0);
+    gate_free(gate);
+}
+
+/* Those that are known and have not been told are not told any more. */
+TEST(none_in_free)
+{
+    pp_pool *pool = pp_pool_new(.processes = 1, .callbacks = PP_CALLBACKS_POLL,
+                                .on_death = tell, .user = &told);
+
+    CHECK_EQ(kill(some_worker(pool), SIGKILL), 0);
+    CHECK_SOON(pp_stats_of(pool).deaths == 1);
+    CHECK_EQ(pp_pool_free(pool), 0);
+    CHECK_EQ(deaths(), 0);
 }
 
 TEST(none_after_free)

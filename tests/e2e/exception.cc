@@ -35,7 +35,11 @@ __attribute__((noinline)) int take(const std::string &text)
 }
 
 struct guard {
-    ~guard() { std::fputs(getpid() == client ? "" : "a destructor ran in a worker\n", stdout); }
+    ~guard()
+    {
+        if (getpid() != client)
+            std::puts("FAIL a destructor ran in a worker");
+    }
 };
 
 /* What a C compiler does with PP_TASK, which C++ lacks. */
@@ -57,10 +61,11 @@ static int initialize(void *)
 static void check_words(const pp_error *error, const char *begin)
 {
     check(std::strstr(error->message, begin) == error->message, "the message", error->message);
-    check(std::strstr(error->message, " in kitchen::take() at") != nullptr, "the place", error->message);
+    check(std::strstr(error->message, " in kitchen::take() at") != nullptr, "the place",
+          error->message);
     check(std::strstr(error->message, "exception.cc:") != nullptr, "the file", error->message);
-    check(error->backtrace && std::strstr(error->backtrace, " kitchen::take at "), "the backtrace",
-          error->backtrace);
+    check(error->backtrace && std::strstr(error->backtrace, " kitchen::take at "),
+          "the backtrace", error->backtrace);
     check(error->backtrace && std::strstr(error->backtrace, "__cxa_throw"), "who has thrown",
           error->backtrace);
     check(!error->backtrace || !std::strstr(error->backtrace, " main "), "where it ends",

@@ -14,7 +14,7 @@ expect() {
     echo "$said" | grep -qE -e "$1" || { echo "it does not say: $1"; failed=1; }
 }
 
-expect '^use_row\(\.\.\.\) was killed by SIGSEGV at address 0x0 in store\(\) at .*crash_report\.c:[0-9]+$'
+expect '^use_row\(\.\.\.\) was killed by SIGSEGV at address 0x[0-9a-f]+ in store\(\) at .*crash_report\.c:[0-9]+$'
 expect '^#1 fill at .*crash_report\.c:[0-9]+$'
 expect '^#2 use_row at .*crash_report\.c:[0-9]+$'
 expect '^descend\(\.\.\.\) was killed by SIGSEGV: stack overflow in descend\(\) at .*crash_report\.c:'

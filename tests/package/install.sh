@@ -24,6 +24,9 @@ test -n "$pc" || fail 'procpool.pc is not installed'
 
 export PKG_CONFIG_PATH="${pc%/*}"
 export PKG_CONFIG_SYSROOT_DIR="$root"
+if grep -q libdw "$pc"; then
+    fail 'procpool.pc requires libdw, which is loaded where it is there'
+fi
 libdir=$root$(PKG_CONFIG_SYSROOT_DIR='' pkg-config --variable=libdir procpool)
 cflags=$(pkg-config --cflags procpool)
 libs=$(pkg-config --libs procpool)

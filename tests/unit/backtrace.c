@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <ucontext.h>
@@ -220,6 +221,28 @@ TEST(without_libdw)
     CHECK_HAS(backtrace.lines, "#0 0x");
     free(backtrace.lines);
     ppi_backtraces_free(backtraces);
+}
+
+/* Code that is in no file: nobody's, wherever it lies. */
+TEST(made_while_running)
+{
+    struct ppi_backtraces *backtraces;
+    struct ppi_backtrace backtrace;
+    char expected[40], *code;
+
+    need_libdw();
+    code = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    backtraces = ppi_backtraces_new(NULL);
+    photograph();
+    photo.stopped.pc = (uintptr_t)code + 5;
+    photo.stopped.count = 0;
+    backtrace = describe(backtraces, NULL);
+    snprintf(expected, sizeof expected, "#0 %p\n...", (void *)(code + 5));
+    CHECK_STR(backtrace.lines, expected);
+    CHECK_STR(backtrace.where, "");
+    free(backtrace.lines);
+    ppi_backtraces_free(backtraces);
+    munmap(code, 4096);
 }
 
 /* ---- Of other processes ---------------------------------------------------- */
