@@ -3,9 +3,14 @@
    is made. */
 #include <procpool.h>
 
+/* Another build of it has another. */
+#ifndef FACTOR
+#define FACTOR 3
+#endif
+
 static long triple(long x)
 {
-    return 3 * x;
+    return FACTOR * x;
 }
 PP_TASK(long, triple, long, x);
 

@@ -182,6 +182,61 @@ TEST(an_object_that_the_image_lacks)
     CHECK_EQ(dlclose(plugin), 0);
 }
 
+/* A library that the program has loaded with dlopen(), and the image from its start. */
+static int call_preloaded(const char *preloaded, long *value)
+{
+    void *plugin = dlopen(PLUGIN, RTLD_NOW);
+    const pp_task *(*task_of)(void) = (const pp_task *(*)(void))dlsym(plugin, "plugin_task");
+    long item = 5;
+    pp_pool *pool;
+    int code;
+
+    CHECK(task_of != NULL);
+    CHECK_EQ(setenv("LD_PRELOAD", preloaded, 1), 0);
+    pool = spawned(1);
+    CHECK_EQ(unsetenv("LD_PRELOAD"), 0);
+    code = pp_map_with(pool, task_of(), &item, 1, value, NULL);
+    finish(pool);
+    CHECK_EQ(dlclose(plugin), 0);
+    return code;
+}
+
+static const char *const no_preload = "a sanitizer's library has to come first";
+
+TEST(the_same_build_of_a_library)
+{
+    long value = 0;
+
+    if (HARNESS_SANITIZED)
+        SKIP("%s", no_preload);
+    CHECK_EQ(call_preloaded(PLUGIN, &value), 0);
+    CHECK_EQ(value, 15);
+}
+
+TEST(another_build_of_a_library)
+{
+    long value = 0;
+
+    if (HARNESS_SANITIZED)
+        SKIP("%s", no_preload);
+    CHECK_EQ(call_preloaded(OTHER_PLUGIN, &value), -ENOEXEC);
+    CHECK_EQ(value, 0);
+}
+
+TEST(another_build_of_procpool)
+{
+    pp_error *error = NULL;
+
+    if (HARNESS_SANITIZED)
+        SKIP("%s", no_preload);
+    CHECK_EQ(setenv("LD_PRELOAD", OTHER_LIBRARY, 1), 0);
+    CHECK_NULL(pp_pool_new(.start = PP_SPAWN, .processes = 1, .error = &error), ENOEXEC);
+    CHECK_HAS(error->message, "another build of procpool");
+    free(error);
+    CHECK_EQ(unsetenv("LD_PRELOAD"), 0);
+    finish(spawned(1));
+}
+
 /* ---- Images that do not become supervisors ---- */
 
 static void check_image_fails(const char *how)
