@@ -273,8 +273,8 @@ typedef enum pp_spin {
  * Since 0.1.
  */
 typedef enum pp_start {
-    PP_START_AUTO, /* PP_SPAWN if the program has several threads, has called pp_init() and gives
-                      no .initarg without .initarg_size; otherwise PP_FORK */
+    PP_START_AUTO, /* PP_SPAWN if the program has several threads, has called pp_init(), and
+                      gives no .initarg without .initarg_size; otherwise PP_FORK */
     PP_FORK,
     PP_SPAWN,
     PP_THREADS,
@@ -411,8 +411,10 @@ typedef struct pp_pool_options {
  * have returned.  The workers see the program as it is now, its memory, open
  * files and loaded code, unless .start says otherwise.  Processes are in a session of their
  * own, their standard input is /dev/null, SIGINT is ignored and every other signal has its
- * default action, except that those of crash reports are noted before they kill.  Buffered output is written first, of all streams if the program has one thread,
- * otherwise of stdout.  A worker ends by _exit(): no function that the program has given to
+ * default action, except that those of crash reports are noted before they kill.
+ *
+ * Buffered output is written first, of all streams if the program has one thread, otherwise
+ * of stdout.  A worker process ends by _exit(): no function that the program has given to
  * atexit() runs in it, nothing that a stream held when the pool was made is written a second
  * time, and of what its tasks have written to streams only stdout is flushed.
  *
@@ -476,8 +478,8 @@ int pp_terminate(pp_pool *pool);
  * process of the pool is gone.  Python: Pool.join().  Results can still be got
  * afterwards.
  *
- * Returns 0, or -EDEADLK (called from a callback, or by a task in this process), -EBUSY (the pool is neither
- * closed nor terminated), -ETIMEDOUT, -EINVAL, -ECHILD.  Since 0.1.
+ * Returns 0, or -EDEADLK (called from a callback, or by a task in this process), -EBUSY (the
+ * pool is neither closed nor terminated), -ETIMEDOUT, -EINVAL, -ECHILD.  Since 0.1.
  */
 #define pp_join(pool, ...) pp_join_with((pool), PP_TIMEOUT_(__VA_ARGS__))
 int pp_join_with(pp_pool *pool, double timeout);

@@ -24,8 +24,9 @@ static const struct {
     { PP_STOP_ITERATION, "there are no more items" },
     { -EBUSY, "the pool still runs: close or terminate it before joining it" },
     { -ECHILD, "the pool belongs to another process: only its creator can use it" },
-    { -EDEADLK, "waiting for this here, in a callback, an input function or a task, would never end" },
-    { -ENOEXEC, "the task's function was not loaded when the pool was created, or is not in its workers" },
+    { -EDEADLK, "waiting for this in a callback, an input function or a task would never end" },
+    { -ENOEXEC, "the task's function was not loaded when the pool was created, or is not in "
+                "its workers" },
     { -ENOTRECOVERABLE, "the pool is broken: it takes no more tasks" },
     { -ENOTSUP, "tasks that do not run in processes of their own cannot be stopped" },
     { -ERANGE, "more workers than the pool was made for: see max_processes" },

@@ -115,7 +115,7 @@ void ppi_shut_down(pp_pool *pool)
 
     if (pool->gone)
         return;
-    while (pool->led || pool->dozing || pool->inlining) { /* somebody sleeps on what we are about to unmap */
+    while (pool->led || pool->dozing || pool->inlining) { /* on what we are about to unmap */
         pool->followers++;
         ppi_wake_leader(pool->queue);
         ppi_rouse(pool);

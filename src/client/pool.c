@@ -214,7 +214,7 @@ void ppi_unmake(pp_pool *pool)
     free(pool);
 }
 
-/* Forking a program with several threads can take a lock to the child that nobody holds there. */
+/* A fork of a program with several threads may copy a lock that nobody in the child holds. */
 static pp_start choose_start(const pp_pool_options *options)
 {
     if (options->start != PP_START_AUTO)
@@ -305,15 +305,17 @@ static int check_options(const pp_pool_options *options, char *why, size_t size)
         snprintf(why, size, "callbacks is %u: it must be one of PP_CALLBACKS_...",
                  (unsigned)options->callbacks);
     else if (options->start > PP_INLINE)
-        snprintf(why, size, "start is %u: it must be one of PP_FORK, PP_SPAWN, PP_THREADS, PP_INLINE",
+        snprintf(why, size, "start is %u: it must be one of PP_START_AUTO, PP_FORK, PP_SPAWN, "
+                 "PP_THREADS, PP_INLINE",
                  (unsigned)options->start);
     else if (options->start == PP_SPAWN && !ppi_is_initialized())
-        snprintf(why, size, "start is PP_SPAWN: main() must call pp_init() before anything else, in a "
-                 "program that is not set-user-ID");
+        snprintf(why, size, "start is PP_SPAWN: main() must call pp_init() before anything "
+                 "else, in a program that is not set-user-ID");
     else if (options->start == PP_SPAWN && options->initarg && options->initarg_size == 0)
         snprintf(why, size, "start is PP_SPAWN: initarg needs an initarg_size to be copied");
     else if (options->initarg_size > 0 && !options->initarg)
-        snprintf(why, size, "initarg_size is %zu, but there is no initarg", options->initarg_size);
+        snprintf(why, size, "initarg_size is %zu, but there is no initarg",
+                 options->initarg_size);
     else if (options->spin > PP_SPIN_NEVER)
         snprintf(why, size, "spin is %u: it must be one of PP_SPIN_...",
                  (unsigned)options->spin);

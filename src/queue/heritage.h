@@ -64,7 +64,8 @@ int ppi_worker_thread(const struct ppi_heritage *heritage, unsigned seat, uint32
 
 /*
  * Without any supervisor: a worker that runs nothing by itself, but a task for each call of
- * ppi_inline_step(), in the thread that calls.  Making it runs the initializer: NULL and, in *code and message, why it failed.
+ * ppi_inline_step(), in the thread that calls.  Making it runs the initializer: NULL and, in
+ * *code and message, why it failed.
  */
 struct ppi_worker *ppi_inline_new(struct ppi_heritage *heritage, int *code,
                                   char message[PPI_MESSAGE_SIZE]);
