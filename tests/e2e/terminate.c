@@ -163,10 +163,12 @@ PP_TASK(const char *, spell, long, number);
 TEST(strings_that_never_came, .timeout = 60)
 {
     enum { CALLS = 20000 };
+    struct gate *gate = gate_new();
     pp_pool *pool = pp_pool_new(.processes = 1);
     pp_result **results = calloc(CALLS, sizeof *results);
     const char *text = NULL;
 
+    CHECK(pp_apply_async(pool, PP_CALL(wait_and_square, gate, 1))); /* nothing else is run */
     for (long i = 0; i < CALLS; i++)
         CHECK((results[i] = pp_apply_async(pool, PP_CALL(spell, 0x5555 + i))) != NULL);
     CHECK_EQ(pp_terminate(pool), 0);
@@ -175,4 +177,5 @@ TEST(strings_that_never_came, .timeout = 60)
         pp_result_free(results[i]);
     CHECK_EQ(pp_pool_free(pool), 0);
     free(results);
+    gate_free(gate);
 }
