@@ -320,6 +320,29 @@ TEST(descriptors_that_are_closed_on_exec)
     close(given);
 }
 
+static int count_inheritable(void)
+{
+    int count = 0;
+
+    for (int fd = 0; fd < 256; fd++)
+        count += is_open(fd) && !(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+    return count;
+}
+PP_TASK(int, count_inheritable);
+
+/* What programs get that a task executes is what they get from a forked worker. */
+TEST(descriptors_of_the_pool_go_no_further)
+{
+    pp_pool *pool = spawned(1), *forked = pp_pool_new(.start = PP_FORK, .processes = 1);
+    int in_image = -1, in_fork = -2;
+
+    CHECK_EQ(pp_apply(pool, PP_CALL(count_inheritable), &in_image), 0);
+    CHECK_EQ(pp_apply(forked, PP_CALL(count_inheritable), &in_fork), 0);
+    CHECK_EQ(in_image, in_fork);
+    finish(pool);
+    finish(forked);
+}
+
 static int blocked_signals(void)
 {
     sigset_t mask;

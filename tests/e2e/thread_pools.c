@@ -237,17 +237,26 @@ static void on_signal(int number)
     handled_in = (sig_atomic_t)gettid();
 }
 
-/* Signals that are sent to the process are for the program's own threads. */
+/* Signals that are sent to the process are for the program's own threads: while these block
+   one, it waits. */
 TEST(signals_are_for_other_threads)
 {
     struct sigaction action = { .sa_handler = on_signal };
     pp_pool *pool = threads_of(3);
+    sigset_t usr1, pending;
 
+    sigemptyset(&usr1);
+    sigaddset(&usr1, SIGUSR1);
     CHECK_EQ(sigaction(SIGUSR1, &action, NULL), 0);
     for (int i = 0; i < 20; i++) {
         handled_in = 0;
+        CHECK_EQ(pthread_sigmask(SIG_BLOCK, &usr1, NULL), 0);
         CHECK_EQ(kill(getpid(), SIGUSR1), 0);
-        CHECK_SOON(handled_in != 0);
+        CHECK_EQ(pp_apply(pool, PP_CALL(nap, 1000), NULL), 0);
+        CHECK_EQ(handled_in, 0);
+        CHECK_EQ(sigpending(&pending), 0);
+        CHECK(sigismember(&pending, SIGUSR1));
+        CHECK_EQ(pthread_sigmask(SIG_UNBLOCK, &usr1, NULL), 0);
         CHECK_EQ(handled_in, gettid());
     }
     finish(pool);
