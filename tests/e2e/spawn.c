@@ -406,10 +406,13 @@ TEST(the_supervisor_is_killed)
 {
     struct census census;
     pp_pool *pool = spawned(2);
+    pp_result *result;
 
     CHECK_SOON(take_census(&census, 2));
+    result = pp_apply_async(pool, PP_CALL(die, SIGSTOP)); /* it never ends by itself */
+    CHECK(result != NULL);
     CHECK_EQ(kill(census.supervisor, SIGKILL), 0);
-    CHECK_EQ(pp_apply(pool, PP_CALL(die, SIGSTOP), NULL), PP_ECRASHED);
+    CHECK_EQ(pp_get(result, NULL), PP_ECRASHED);
     CHECK_EQ(pp_pool_free(pool), 0);
 }
 
