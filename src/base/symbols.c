@@ -144,8 +144,12 @@ static int find_scopes(struct unit *unit, Dwarf_Die **scopes)
                : 0;
 }
 
-/* Whether there was debug information, and all places were seen. */
-static bool see_places(struct unit *unit, struct ppi_code *code, ppi_see_source *see, void *user)
+/*
+ * Whether all places were seen.  If not, the line is known at most: libdw does not look into
+ * namespaces, in which clang's functions are described.
+ */
+static bool see_places(struct unit *unit, struct ppi_code *code, struct ppi_source *line,
+                       ppi_see_source *see, void *user)
 {
     struct ppi_dwarf *dwarf = unit->dwarf;
     struct ppi_source place = { 0 };
@@ -154,6 +158,7 @@ static bool see_places(struct unit *unit, struct ppi_code *code, ppi_see_source 
     bool found = false;
 
     find_line(unit, &place);
+    *line = place;
     for (int i = 0; i < count && !found; i++) {
         int tag = dwarf->dwarf_tag(&scopes[i]);
         Dwarf_Addr entry;
@@ -174,9 +179,10 @@ static bool see_places(struct unit *unit, struct ppi_code *code, ppi_see_source 
     return found;
 }
 
-/* Of what has no debug information: the name in the table of symbols. */
+/* Of what has no debug information, or too little: the name in the table of symbols. */
 static void see_symbol(struct ppi_dwarf *dwarf, Dwfl_Module *module, uintptr_t address,
-                       struct ppi_code *code, ppi_see_source *see, void *user)
+                       struct ppi_code *code, struct ppi_source *line, ppi_see_source *see,
+                       void *user)
 {
     GElf_Off offset;
     GElf_Sym symbol;
@@ -186,7 +192,8 @@ static void see_symbol(struct ppi_dwarf *dwarf, Dwfl_Module *module, uintptr_t a
 
     if (name)
         code->function = address - (uintptr_t)offset;
-    see(&(struct ppi_source){ .function = demangle(dwarf, name, &memory) }, user);
+    line->function = demangle(dwarf, name, &memory);
+    see(line, user);
     free(memory);
 }
 
@@ -212,12 +219,14 @@ void ppi_dwarf_find_places(struct ppi_dwarf *dwarf, uintptr_t address, bool symb
                            struct ppi_code *code, ppi_see_source *see, void *user)
 {
     struct unit unit = { .dwarf = dwarf };
+    struct ppi_source line = { 0 };
 
     unit.module = dwarf->dwfl_addrmodule(dwarf->dwfl, address);
     if (!unit.module || !*code->name)
         see(&(struct ppi_source){ 0 }, user);
-    else if (symbols_only || !find_unit(&unit, address) || !see_places(&unit, code, see, user))
-        see_symbol(dwarf, unit.module, address, code, see, user);
+    else if (symbols_only || !find_unit(&unit, address) ||
+             !see_places(&unit, code, &line, see, user))
+        see_symbol(dwarf, unit.module, address, code, &line, see, user);
 }
 
 #endif
