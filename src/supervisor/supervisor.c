@@ -179,7 +179,8 @@ static void fill_up(struct ppi_supervisor *supervisor)
 {
     unsigned missing;
 
-    if (supervisor->over || supervisor->ending)
+    /* Who has just been reaped may have been told to end after we had looked last. */
+    if (supervisor->over || command_of(supervisor) >= PPI_FINISH)
         return;
     missing = ppi_fit_size(supervisor);
     if (supervisor->retry_at_ns != PPI_NEVER && ppi_now_ns() < supervisor->retry_at_ns)
