@@ -75,7 +75,7 @@ void ppi_end_inline(pp_pool *pool)
 
 bool ppi_in_inline_task(const pp_pool *pool)
 {
-    return running == pool;
+    return pool->start == PP_INLINE && ppi_in_task_of(pool->queue);
 }
 
 /* The service thread runs what callbacks submit, and nothing else. */

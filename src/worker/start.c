@@ -305,10 +305,12 @@ void ppi_inline_step(struct ppi_worker *worker)
     struct ppi_worker *before = ppi_current_worker;
     struct ppi_start start;
 
+    worker->outer = before;
     ppi_current_worker = worker;
     if (ppi_claim(&worker->claimer, &start))
         ppi_run_task(worker, &start);
     ppi_current_worker = before;
+    worker->outer = NULL;
 }
 
 void ppi_inline_free(struct ppi_worker *worker, const struct ppi_heritage *heritage)

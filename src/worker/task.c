@@ -25,9 +25,11 @@ static struct ppi_worker *calling_worker(void)
 
 bool ppi_in_task_of(const struct ppi_queue *queue)
 {
-    const struct ppi_worker *worker = calling_worker();
-
-    return worker && worker->seat.queue->segment.base == queue->segment.base;
+    /* A task of an inline pool may run inside of another pool's. */
+    for (const struct ppi_worker *worker = calling_worker(); worker; worker = worker->outer)
+        if (worker->seat.queue->segment.base == queue->segment.base)
+            return true;
+    return false;
 }
 
 /*

@@ -21,6 +21,7 @@ struct ppi_worker {
     struct ppi_claimer claimer;
     struct ppi_idler idler;
     pid_t pid; /* a child that a task forks is not a worker */
+    struct ppi_worker *outer; /* inline: whose task this one's runs inside of, or NULL */
     uint32_t id, life; /* it is number so many of the workers of this id, from 1 on */
     uint64_t seed;
     void *local; /* the user's */

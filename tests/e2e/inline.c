@@ -220,6 +220,41 @@ TEST(a_call_can_use_another_pool)
     finish(outer);
 }
 
+/* It runs in a task of another inline pool, which runs in one of its own. */
+static pp_pool *between;
+
+static int wait_far_inside(int how)
+{
+    long value;
+
+    return how == 0   ? pp_apply(own, PP_CALL(square, 3), &value)
+           : how == 1 ? pp_terminate(own)
+                      : pp_join(own);
+}
+PP_TASK(int, wait_far_inside, int, how);
+
+static int go_between(int how)
+{
+    int code = 0;
+
+    return pp_apply(between, PP_CALL(wait_far_inside, how), &code) == 0 ? code : 1;
+}
+PP_TASK(int, go_between, int, how);
+
+TEST(a_wait_far_inside_of_a_call_would_never_end)
+{
+    own = inline_pool(PP_CALLBACKS_THREAD);
+    between = inline_pool(PP_CALLBACKS_THREAD);
+    for (int how = 0; how < 3; how++) {
+        int code = 0;
+
+        CHECK_EQ(pp_apply(own, PP_CALL(go_between, how), &code), 0);
+        CHECK_EQ(code, -EDEADLK);
+    }
+    finish(between);
+    finish(own);
+}
+
 /* ---- Threads ---- */
 
 static void *call_often(void *pool)
