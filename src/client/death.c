@@ -68,10 +68,12 @@ static void describe(pp_pool *pool, const struct ppi_record_shm *record, pp_caus
     char how[PPI_HOW_SIZE];
     pp_error error = { 0 };
 
-    ppi_describe_death(pool, record->seat, record->code, &outermost, &error, how, sizeof how);
     if (record->flags & PPI_OVERDUE)
         snprintf(how, sizeof how, "ran longer than its limit of %g s",
                  (double)pool->heritage.finalizer_ns / 1e9);
+    else
+        ppi_describe_death(pool, record->seat, record->code, &outermost, &error, how,
+                           sizeof how);
     snprintf(text, PPI_MESSAGE_SIZE, "%s %s", who[cause], how);
 }
 

@@ -427,6 +427,8 @@ struct ppi_control_seat_shm {
  *   field        read by                 order                            writer dead
  *   life         client, futex           the kernel sets FUTEX_OWNER_DIED and wakes
  *                                        when the supervisor dies (robust futex)
+ *   robust_…     the kernel, when the    before life                      leads it to life
+ *                supervisor dies
  *   state        client                  release / acquire, then          life says so
  *                                        client_bell
  *   tail         client's drain          release / acquire                as a seat's
@@ -464,7 +466,7 @@ struct ppi_control_shm {
     _Alignas(PPI_LINE) _Atomic uint32_t life;
     _Atomic uint32_t state;
     uint64_t robust_node[2]; /* the kernel's struct robust_list ... */
-    uint64_t robust_head[3]; /* ... and its struct robust_list_head, of which it is the one node */
+    uint64_t robust_head[3]; /* ... and struct robust_list_head, of which it is the one node */
     int32_t failure_status;  /* wait status, or 0 */
     int32_t failure_code;    /* what the initializer returned, or -errno of the call that failed */
     char failure[PPI_MESSAGE_SIZE];
