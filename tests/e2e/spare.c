@@ -92,13 +92,16 @@ static pid_t find_spare(pid_t other_than)
     return pid;
 }
 
-/* Whether there are just a supervisor, a worker and a spare, and not this one any more. */
+/*
+ * Whether there are just a supervisor, a worker and a spare, and not this one any more.
+ * That it has gone is asked first: what is called a worker after that is the next one.
+ */
 static bool is_settled(pid_t gone)
 {
     pid_t pid;
 
-    return find("pp-supervisor", 0, &pid) == 1 && find("pp-worker-", 0, &pid) == 1 &&
-           find("pp-spare", 0, &pid) == 1 && !is_alive(gone);
+    return !is_alive(gone) && find("pp-supervisor", 0, &pid) == 1 &&
+           find("pp-worker-", 0, &pid) == 1 && find("pp-spare", 0, &pid) == 1;
 }
 
 static pid_t await_spare(pid_t other_than)
