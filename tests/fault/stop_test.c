@@ -7,7 +7,7 @@
 
 /* Every so many instructions of the worker, and of the act.  With TEST_THOROUGH=1 it is
    every one, but where both are stepped: that would take days. */
-enum { SOME = 89, ALL = 1, PARTS = 701, MORE_PARTS = 199, OF_ACT = 331, MORE_OF_ACT = 29 };
+enum { SOME = 227, ALL = 1, PARTS = 1409, MORE_PARTS = 199, OF_ACT = 331, MORE_OF_ACT = 29 };
 
 static void explore(const char *name, struct stop_stride stride)
 {
