@@ -126,7 +126,7 @@ static void run_map(pp_pool *pool, const int *items, long chunksize, bool waits)
 TEST(a_hundred_of_a_million_again_and_again, .timeout = 240)
 {
     static const long chunksizes[] = { 0, 0, 1000, 10, 0, 20011 };
-    unsigned times = trials(HARNESS_SANITIZED ? 5 : 20, 20);
+    unsigned times = trials(HARNESS_SANITIZED ? 2 : 20, 20);
     unsigned long seed = choose_seed();
     int *items = malloc(ITEMS * sizeof *items);
     pp_pool *pool;
