@@ -65,7 +65,8 @@ pp_pool *pool_of(int workers);
 /* Closes, joins and frees, each of which is to succeed. */
 void finish(pp_pool *pool);
 
-/* How often: some in the normal run of the tests, all with TEST_THOROUGH=1. */
+/* How often: some in the normal run of the tests (a quarter of many with sanitizers, under
+   which forking is slow), all with TEST_THOROUGH=1. */
 unsigned rounds(unsigned some, unsigned all);
 
 /* Another one each time, unless it is given as TEST_SEED=n; says which. */
