@@ -178,8 +178,7 @@ int ppi_start(pp_pool *pool, const pp_pool_options *options, pp_error **error)
 {
     int code = -begin(pool);
 
-    if (pool->queue->segment.portable)
-        close(pool->queue->segment.file);
+    ppi_segment_close_file(&pool->queue->segment);
     if (code) {
         ppi_unmake(pool);
         return code;

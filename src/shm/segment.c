@@ -119,8 +119,16 @@ void ppi_segment_leave(struct ppi_segment *segment)
     segment->left = segment->offset[PPI_SHARED];
 }
 
+void ppi_segment_close_file(struct ppi_segment *segment)
+{
+    if (segment->base && segment->portable && segment->file >= 0)
+        close(segment->file);
+    segment->file = -1;
+}
+
 void ppi_segment_destroy(struct ppi_segment *segment)
 {
+    ppi_segment_close_file(segment);
     if (segment->base && segment->left < segment->size)
         munmap(segment->base + segment->left, segment->size - segment->left);
     segment->base = NULL;
