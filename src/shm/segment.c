@@ -115,8 +115,9 @@ int ppi_segment_create(struct ppi_segment *segment, const size_t length[PPI_PART
 
 void ppi_segment_leave(struct ppi_segment *segment)
 {
-    munmap(segment->base, segment->offset[PPI_SHARED]);
-    segment->left = segment->offset[PPI_SHARED];
+    /* Where it cuts what was one mapping there may be too many; then all of it goes later. */
+    if (munmap(segment->base, segment->offset[PPI_SHARED]) == 0)
+        segment->left = segment->offset[PPI_SHARED];
 }
 
 void ppi_segment_close_file(struct ppi_segment *segment)

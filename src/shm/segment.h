@@ -50,7 +50,7 @@ int ppi_segment_attach(const struct ppi_segment *segment);
 /* Closes the descriptor, if there is one. */
 void ppi_segment_close_file(struct ppi_segment *segment);
 
-/* Unmaps all but the shared part in this process. */
+/* Unmaps all but the shared part in this process, or leaves that to ppi_segment_destroy(). */
 void ppi_segment_leave(struct ppi_segment *segment);
 
 /* Closes and unmaps it, or what is left of it; with the last process its memory is gone. */
