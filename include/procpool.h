@@ -426,7 +426,8 @@ typedef struct pp_pool_options {
  *   EAGAIN           no more processes, or threads, can be created
  *   EMFILE, ENFILE   no more descriptors
  *   ENOMEM           not enough memory or address space
- *   ENOSYS           the kernel lacks memfd_create() or pidfd_open() (Linux 5.10 has both)
+ *   ENOSYS           the kernel lacks memfd_create(), pidfd_open() or an advice of madvise()
+ *                    (Linux 5.10 has all of them)
  *   ENOTRECOVERABLE  the initializer crashed
  *   ENOEXEC          PP_SPAWN: the image has not called pp_init() within 20 s, has another
  *                    build of this library, or does not have the initializer

@@ -144,7 +144,9 @@ static int protect(const struct ppi_segment *segment, enum ppi_part part, int pr
 
 int ppi_segment_keep_from_children(const struct ppi_segment *segment)
 {
-    return madvise(segment->base, segment->size, MADV_DONTFORK) < 0 ? -errno : 0;
+    if (madvise(segment->base, segment->size, MADV_DONTFORK) == 0)
+        return 0;
+    return errno == EINVAL ? -ENOSYS : -errno; /* something that passes for Linux, mostly */
 }
 
 int ppi_segment_confine_client(const struct ppi_segment *segment)

@@ -56,7 +56,7 @@ void ppi_segment_leave(struct ppi_segment *segment);
 /* Closes and unmaps it, or what is left of it; with the last process its memory is gone. */
 void ppi_segment_destroy(struct ppi_segment *segment);
 
-/* Children that the program forks itself have no business there; 0 or -errno. */
+/* Children that the program forks itself have no business there; 0, -ENOMEM, -EAGAIN, -ENOSYS. */
 int ppi_segment_keep_from_children(const struct ppi_segment *segment);
 
 /* Confine this process, once and for all; 0 or -errno. */
