@@ -93,12 +93,35 @@ static void describe_death(char *text, size_t size, int status)
         snprintf(text, size, "exited with status %d", WEXITSTATUS(status));
 }
 
+/* Why a worker died outside of any task, in words; and a code, or 0 if it is a crash. */
+static int describe_cause(const struct ppi_supervisor *supervisor, unsigned seat, int status,
+                          char *why, size_t size)
+{
+    struct ppi_seat_shm *shm = ppi_queue_seat(&supervisor->queue, seat);
+    enum ppi_seat_state state = ppi_state_of(supervisor, seat);
+    char how[64];
+
+    if (state == PPI_SEAT_FAILED) {
+        snprintf(why, size, "%.*s", (int)sizeof shm->message - 1, shm->message);
+        return shm->code;
+    }
+    if (!ppi_seated(supervisor, seat) && WIFEXITED(status)) { /* it had not begun anything */
+        snprintf(why, size, "there is no memory to start a worker");
+        return -ENOMEM;
+    }
+    describe_death(how, sizeof how, status);
+    snprintf(why, size, "%s %s",
+             state == PPI_SEAT_READY ? "an idle worker" : "a worker's initializer", how);
+    return 0;
+}
+
 /* A worker died outside of any task: is there any use in replacing it? */
 static void count_death(struct ppi_supervisor *supervisor, unsigned seat, int status)
 {
     struct ppi_seat_shm *shm = ppi_queue_seat(&supervisor->queue, seat);
     enum ppi_seat_state state = ppi_state_of(supervisor, seat);
-    char how[64], why[PPI_MESSAGE_SIZE];
+    char why[PPI_MESSAGE_SIZE];
+    int code;
 
     if (ppi_seated(supervisor, seat) && atomic_load(&shm->runs) != PPI_NO_POSITION) {
         ppi_limit_relax(&supervisor->limit); /* it has worked: there is */
@@ -106,20 +129,12 @@ static void count_death(struct ppi_supervisor *supervisor, unsigned seat, int st
     }
     if ((state == PPI_SEAT_RETIRED && status == 0) || ppi_is_finalizing(state))
         return;
-    describe_death(how, sizeof how, status);
-    if (state == PPI_SEAT_FAILED)
-        snprintf(why, sizeof why, "%.*s", (int)sizeof shm->message - 1, shm->message);
-    else
-        snprintf(why, sizeof why, "%s %s",
-                 state == PPI_SEAT_READY ? "an idle worker" : "a worker's initializer", how);
     if (ppi_limit_allows(&supervisor->limit, ppi_now_ns(), state == PPI_SEAT_READY) &&
         command_of(supervisor) != PPI_STARTING)
         return;
     supervisor->queue.control->failure_seat = seat; /* there may be more to tell of it */
-    if (state == PPI_SEAT_FAILED)
-        give_up(supervisor, 0, shm->code, why);
-    else
-        give_up(supervisor, status, 0, why);
+    code = describe_cause(supervisor, seat, status, why, sizeof why);
+    give_up(supervisor, (code || state == PPI_SEAT_FAILED) ? 0 : status, code, why);
 }
 
 void ppi_reap(struct ppi_supervisor *supervisor, unsigned seat, int status)

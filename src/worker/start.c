@@ -285,6 +285,7 @@ struct ppi_worker *ppi_inline_new(struct ppi_heritage *heritage, int *code,
 
     if (!worker) {
         *code = ENOMEM;
+        snprintf(message, PPI_MESSAGE_SIZE, "there is no memory to start a worker");
         return NULL;
     }
     ppi_worker_init(worker, &heritage->queue, 0, 1, 0);
