@@ -62,7 +62,8 @@ typedef struct pp_iter pp_iter;
 
 /*
  * How an item ended: the negative codes that pp_get() and its kin return.  A
- * result, or arguments, larger than memory count as PP_ERAISED with code ENOMEM.
+ * result, or arguments, larger than memory count as PP_ERAISED with code ENOMEM, and
+ * so does an outcome that there was no memory in the client to keep.
  * Since 0.1.
  */
 enum {
@@ -644,6 +645,8 @@ typedef struct pp_map_async_options {
  *   ENOTSUP          a time limit for tasks that do not run in processes (PP_THREADS,
  *                    PP_INLINE)
  *   ENOMEM           not enough memory; nothing was submitted
+ *   EAGAIN           a call with callbacks, when the thread that is to run them cannot be
+ *                    started; nothing was submitted
  *   ECHILD           called in another process than the creator of the pool
  *   EDEADLK          PP_INLINE, for calls that wait: made in a task of the same pool
  *
