@@ -426,6 +426,7 @@ typedef struct pp_pool_options {
  *                    use
  *   EAGAIN           no more processes, or threads, can be created
  *   EMFILE, ENFILE   no more descriptors
+ *   ENOSPC           PP_CALLBACKS_POLL: this user may not watch more of them with epoll
  *   ENOMEM           not enough memory or address space
  *   ENOSYS           the kernel lacks memfd_create(), pidfd_open() or an advice of madvise()
  *                    (Linux 5.10 has all of them)

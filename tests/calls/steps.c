@@ -43,7 +43,7 @@ static bool is_one_of(int code, const int *codes)
 static pp_pool *try(pp_pool_options options)
 {
     static const int documented[] = { EAGAIN, EMFILE, ENFILE, ENOMEM, ENOSYS, ENOTRECOVERABLE,
-                                      ENOEXEC, EEXIST, 0 };
+                                      ENOEXEC, EEXIST, ENOSPC, 0 };
     pp_error *error = NULL;
     pp_pool *pool;
     int code;
