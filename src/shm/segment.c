@@ -75,7 +75,7 @@ int ppi_segment_attach(const struct ppi_segment *segment)
     void *base = map(segment->base, segment->size, segment->file, MAP_FIXED_NOREPLACE);
 
     if (base == MAP_FAILED)
-        return -errno;
+        return errno == EEXIST ? -EEXIST : -ENOMEM;
     if (base != segment->base) { /* a kernel that takes the address for a wish */
         munmap(base, segment->size);
         return -EEXIST;

@@ -44,7 +44,7 @@ struct ppi_segment {
 int ppi_segment_create(struct ppi_segment *segment, const size_t length[PPI_PARTS],
                        size_t seat_size);
 
-/* In another image of the program: maps it where it lies in the first; 0 or -errno. */
+/* In another image of the program: maps it where it lies in the first; 0, -EEXIST or -ENOMEM. */
 int ppi_segment_attach(const struct ppi_segment *segment);
 
 /* Closes the descriptor, if there is one. */
