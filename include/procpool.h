@@ -432,7 +432,8 @@ typedef struct pp_pool_options {
  *                    (Linux 5.10 has all of them)
  *   ENOTRECOVERABLE  the initializer crashed
  *   ENOEXEC          PP_SPAWN: the image has not called pp_init() within 20 s, has another
- *                    build of this library, or does not have the initializer
+ *                    build of this library, does not have the initializer, or cannot be
+ *                    executed (as where there is no /proc)
  *   EEXIST           PP_SPAWN: in the image something lies where the pool's memory has to
  *   any other        the code that the initializer returned or raised
  *
