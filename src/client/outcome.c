@@ -39,9 +39,10 @@ static bool mark(pp_result *result, size_t first, size_t end)
     return true;
 }
 
-static void unmark(pp_result *result, size_t item)
+/* It has its outcome, and is not to get another, but none of its own. */
+static void count_among_rest(pp_result *result, size_t item)
 {
-    result->outcomes[item / 64] &= ~(UINT64_C(1) << item % 64);
+    result->outcomes[ppi_outcome_words(result) + item / 64] |= UINT64_C(1) << item % 64;
 }
 
 /* There is no memory for an outcome: it counts among the rest, which needs little. */
@@ -54,7 +55,7 @@ static void lose(pp_result *result, size_t item)
         .message = "there was no memory to keep the item's outcome",
     };
 
-    unmark(result, item);
+    count_among_rest(result, item);
     ppi_fail_rest(result, &no_memory);
 }
 
@@ -102,7 +103,7 @@ bool ppi_skip(pp_result *result, size_t first, size_t count)
     if (!result->cancelled || !mark(result, first, first + count))
         return false;
     for (size_t i = first; i < first + count; i++)
-        unmark(result, i); /* they are done, and end like the rest */
+        count_among_rest(result, i);
     result->pool->counts.failed += count;
     return true;
 }
