@@ -177,7 +177,7 @@ static void add_all_ways(struct orders *orders, struct run run, const struct pla
             add(orders, &run);
         }
         run.order.lasting = true;
-        for (const int *error = call->lasting; *error && i < 2; error++) {
+        for (const int *error = call->lasting; *error && i != 1 && i != 4; error++) {
             run.order.error = *error;
             add(orders, &run);
         }
