@@ -98,32 +98,44 @@ SYMBOL(char *, strdup, const char *text)
     return strdup(text);
 }
 
-SYMBOL(int, asprintf, char **text, const char *format, ...)
+__attribute__((format(printf, 2, 0))) static int print(char **text, const char *format,
+                                                        va_list arguments, const void *site)
+{
+    int error = engine_ask(CALL_asprintf, site), length = -1;
+
+    if (error)
+        errno = error;
+    else
+        length = vasprintf(text, format, arguments);
+    if (length >= 0)
+        took(*text, site);
+    return length;
+}
+
+int calls_asprintf(char **text, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+int calls_asprintf(char **text, const char *format, ...)
 {
     va_list arguments;
     int length;
 
-    FAIL(asprintf)
     va_start(arguments, format);
-    length = vasprintf(text, format, arguments);
+    length = print(text, format, arguments, SITE);
     va_end(arguments);
-    if (length >= 0)
-        took(*text, SITE);
     return length;
 }
 
-SYMBOL(int, __asprintf_chk, char **text, int flag, const char *format, ...)
+int calls___asprintf_chk(char **text, int flag, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+int calls___asprintf_chk(char **text, int flag, const char *format, ...)
 {
     va_list arguments;
     int length;
 
     (void)flag;
-    FAIL(asprintf)
     va_start(arguments, format);
-    length = vasprintf(text, format, arguments);
+    length = print(text, format, arguments, SITE);
     va_end(arguments);
-    if (length >= 0)
-        took(*text, SITE);
     return length;
 }
 
@@ -530,6 +542,30 @@ SYMBOL(int, pthread_cond_clockwait, pthread_cond_t *condition, pthread_mutex_t *
                ? wake_for_nothing(lock)
                : pthread_cond_clockwait(condition, lock, clock, deadline);
 }
+
+/* ---- The forms that are called where sizes of buffers are checked ---- */
+
+#define CHECKED(type, name, function, parameters, arguments)                                 \
+    type calls___##name##_chk parameters;                                                    \
+    type calls___##name##_chk parameters                                                     \
+    {                                                                                        \
+        (void)room;                                                                          \
+        return calls_##function arguments;                                                   \
+    }
+
+CHECKED(ssize_t, read, read, (int fd, void *to, size_t size, size_t room), (fd, to, size))
+CHECKED(ssize_t, pread64, pread64, (int fd, void *to, size_t size, off_t at, size_t room),
+        (fd, to, size, at))
+CHECKED(ssize_t, readlink, readlink, (const char *path, char *to, size_t size, size_t room),
+        (path, to, size))
+CHECKED(char *, fgets, fgets, (char *line, size_t room, int size, FILE *file),
+        (line, size, file))
+CHECKED(int, poll, poll, (struct pollfd *fds, nfds_t count, int timeout, size_t room),
+        (fds, count, timeout))
+CHECKED(int, ppoll, ppoll,
+        (struct pollfd *fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask,
+         size_t room),
+        (fds, count, timeout, mask))
 
 /* ---- What is known of the machine ---- */
 
