@@ -8,7 +8,7 @@
  * TEST_THOROUGH=1 calls before and after fail too, in all ways, and for good.
  *
  *   calls [fork|spawn|threads|inline|automatic]...
- *   calls --replay 'fork values client malloc slab.c:83 1 ENOMEM once'
+ *   calls --replay 'fork values client malloc slab.c:83 1 ENOMEM once'   (TEST_TRIALS times)
  *   calls --only fork values
  */
 #include <poll.h>
@@ -78,7 +78,7 @@ static void ask_for_name(uintptr_t site, char *name, size_t size)
     snprintf(command, sizeof command, "addr2line -s -e '%s' %#lx 2>/dev/null", path,
              (unsigned long)site - 1);
     pipe = popen(command, "r");
-    if (pipe && fgets(line, sizeof line, pipe) && line[0] != '?') {
+    if (pipe && fgets(line, sizeof line, pipe) && !strchr(line, '?')) {
         end = line + strcspn(line, " \n");
         *end = '\0';
         snprintf(name, size, "%s", line);
@@ -351,10 +351,12 @@ static bool is_replayed(const struct run *run)
 static void add_orders(struct orders *orders, struct run run)
 {
     struct orders all = { NULL, 0, 0 };
+    const char *given = getenv("TEST_TRIALS");
+    unsigned trials = replayed && given ? (unsigned)strtoul(given, NULL, 10) : 1;
 
     add_places(&all, run);
     for (size_t i = 0; i < all.count; i++)
-        if (!replayed || is_replayed(&all.all[i]))
+        for (unsigned n = 0; n < trials && (!replayed || is_replayed(&all.all[i])); n++)
             add(orders, &all.all[i]);
     free(all.all);
 }
