@@ -142,7 +142,8 @@ bool engine_is_client(void)
 
 static struct engine *map(int fd)
 {
-    void *memory = mmap(NULL, sizeof(struct engine), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    const int protection = PROT_READ | PROT_WRITE;
+    void *memory = mmap(NULL, sizeof(struct engine), protection, MAP_SHARED, fd, 0);
 
     return memory == MAP_FAILED ? NULL : memory;
 }

@@ -2,8 +2,8 @@
 /*
  * engine.h - calls of the library that are made to fail, one at a time
  *
- * The library is linked with the functions of wrap.c in the place of those of libc that can
- * fail (calls.list says which these are).  Each of them asks here first.  A place is a call
+ * The library is linked with the functions of wrap_files.c and wrap_tasks.c in the place of
+ * those of libc that can fail (calls.list says which).  Each asks here first.  A place is a call
  * site in the library, seen from one role: the client, whichever thread, the supervisor, a
  * worker and so on.  An order says at which place which of its calls is to fail, and how.
  * Counters and order lie in memory that all processes of a run share, images of the program

@@ -39,7 +39,7 @@ _Noreturn void violate(const char *format, ...) __attribute__((format(printf, 1,
 /* A pool; NULL if that cannot be, for good.  The start is the play's. */
 pp_pool *play_pool(const struct play *play, pp_pool_options options);
 
-/* Whether this code of submitting, or outcome, is 0; otherwise a deviation that is documented. */
+/* Whether this code of submitting, or outcome, is 0; otherwise a documented deviation. */
 bool was_submitted(const char *what, int code);
 bool has_succeeded(const char *what, int code, const pp_error *error);
 

@@ -280,11 +280,13 @@ static void finalize(void *local)
 static void begin_and_end(const struct play *play)
 {
     int zero = 0;
-    pp_pool *pool = play_pool(play, (pp_pool_options){ .processes = 2, .initializer = initialize,
-                                                       .initarg = &zero,
-                                                       .initarg_size = sizeof zero,
-                                                       .finalizer = finalize,
-                                                       .pin = play->start != PP_INLINE });
+    pp_pool_options options = { .processes = 2,
+                                .initializer = initialize,
+                                .initarg = &zero,
+                                .initarg_size = sizeof zero,
+                                .finalizer = finalize,
+                                .pin = play->start != PP_INLINE };
+    pp_pool *pool = play_pool(play, options);
 
     if (!pool)
         return;
@@ -351,8 +353,10 @@ static void backlog(const struct play *play)
 
 static void event_loop(const struct play *play)
 {
-    pp_pool *pool = play_pool(play, (pp_pool_options){ .processes = 2, .callbacks = PP_CALLBACKS_POLL,
-                                                       .on_death = tell_death });
+    pp_pool_options options = { .processes = 2,
+                                .callbacks = PP_CALLBACKS_POLL,
+                                .on_death = tell_death };
+    pp_pool *pool = play_pool(play, options);
     pp_result *results[3];
     struct pollfd fd;
     int count;
@@ -384,7 +388,8 @@ static void event_loop(const struct play *play)
 /* Deaths of each kind. */
 static void deaths(const struct play *play)
 {
-    pp_pool *pool = play_pool(play, (pp_pool_options){ .processes = 2, .on_death = tell_death });
+    pp_pool_options options = { .processes = 2, .on_death = tell_death };
+    pp_pool *pool = play_pool(play, options);
     long items[6] = { -1, -2, 3, -4, -5, -6 };
 
     if (!pool)
@@ -426,8 +431,8 @@ static void stops(const struct play *play)
 /* Workers come and go. */
 static void sizes(const struct play *play)
 {
-    pp_pool *pool = play_pool(play, (pp_pool_options){ .processes = 2, .max_processes = 6,
-                                                       .max_tasks_per_child = 20 });
+    pp_pool_options options = { .processes = 2, .max_processes = 6, .max_tasks_per_child = 20 };
+    pp_pool *pool = play_pool(play, options);
 
     if (!pool)
         return;

@@ -136,8 +136,8 @@ static void name_order(const struct run *run, char *name, size_t size)
         return;
     }
     name_site(engine_site_of(order->key), site, sizeof site);
-    snprintf(name, size, "%s %s %s %s %s %u %s %s", start_name(run->start), run->scenario->name,
-             engine_role_names[engine_role_of(order->key)],
+    snprintf(name, size, "%s %s %s %s %s %u %s %s", start_name(run->start),
+             run->scenario->name, engine_role_names[engine_role_of(order->key)],
              engine_calls[engine_call_of(order->key)].name, site, order->nth,
              error_name(order->error), order->lasting ? "lasting" : "once");
 }
