@@ -458,7 +458,9 @@ struct ppi_control_seat_shm {
  *                                        it when a worker begins to die
  *   spare        client when it ends     release / acquire                pool ends
  *   call         the spare, futex        release / acquire: called_to_seat  pool ends
- *                                        and called_incarnation are set before
+ *                                        and called_incarnation are set before,
+ *                                        and not again until that seat has this
+ *                                        incarnation, or its worker is dead
  *   failure…     client                  before state                     -
  *   objects…     client                  before life                      -
  */

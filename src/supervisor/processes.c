@@ -79,6 +79,20 @@ static void show_spare(struct ppi_supervisor *supervisor, pid_t pid)
     atomic_store_explicit(&supervisor->queue.control->spare, pid, memory_order_release);
 }
 
+/*
+ * Whether the one that was called last has come, or is dead.  Until then it may still have to
+ * read which seat is its own, however long ago that was: another call would be its end.
+ */
+static bool was_heard(const struct ppi_supervisor *supervisor)
+{
+    const struct ppi_control_shm *control = supervisor->queue.control;
+    unsigned seat = control->called_to_seat;
+    const struct ppi_place *place = &supervisor->places[seat];
+
+    return !place->pid || place->incarnation != control->called_incarnation ||
+           ppi_seated(supervisor, seat);
+}
+
 /* The spare, which gets this seat. */
 static pid_t call_spare(struct ppi_supervisor *supervisor, unsigned seat, uint32_t incarnation)
 {
@@ -122,8 +136,9 @@ static void reap_spare(struct ppi_supervisor *supervisor)
 static pid_t start(struct ppi_supervisor *supervisor, unsigned seat, uint32_t incarnation)
 {
     pid_t self = getpid();
-    pid_t pid = supervisor->spare ? call_spare(supervisor, seat, incarnation)
-                                  : fork_timed(supervisor);
+    pid_t pid = supervisor->spare && was_heard(supervisor)
+                    ? call_spare(supervisor, seat, incarnation)
+                    : fork_timed(supervisor);
 
     if (pid == 0)
         ppi_worker_run(supervisor->heritage, seat, incarnation, self);
