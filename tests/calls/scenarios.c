@@ -431,7 +431,9 @@ static void stops(const struct play *play)
 /* Workers come and go. */
 static void sizes(const struct play *play)
 {
-    pp_pool_options options = { .processes = 2, .max_processes = 6, .max_tasks_per_child = 20 };
+    pp_pool_options options = { .processes = 2,
+                                .max_processes = 6,
+                                .max_tasks_per_child = 20 };
     pp_pool *pool = play_pool(play, options);
 
     if (!pool)
