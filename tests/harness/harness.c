@@ -215,6 +215,16 @@ static bool await(const struct harness_test *test, pid_t pid, int *status)
     return true;
 }
 
+static void tell(const struct harness_test *test, int verdict, const char *why, double seconds)
+{
+    if (verdict == HARNESS_FAILED)
+        printf("FAIL %s: %s\n", test->name, why);
+    else if (verdict == HARNESS_SKIPPED)
+        printf("skip %s: %s\n", test->name, why);
+    else
+        printf("ok %s (%.0f ms)\n", test->name, seconds * 1000);
+}
+
 static int run_test(const struct harness_test *test)
 {
     double start = harness_now();
@@ -238,13 +248,12 @@ static int run_test(const struct harness_test *test)
         judge(test, status, why, sizeof why);
     kill_all(pid, &status);
     if (*why)
-        printf("FAIL %s: %s\n", test->name, why);
-    else if (verdict == HARNESS_SKIPPED)
-        printf("skip %s: %s\n", test->name, harness_report->why);
+        verdict = HARNESS_FAILED;
     else
-        printf("ok %s (%.0f ms)\n", test->name, (harness_now() - start) * 1000);
+        snprintf(why, sizeof why, "%s", harness_report->why);
+    (harness_tell ? harness_tell : tell)(test, verdict, why, harness_now() - start);
     fflush(stdout);
-    return *why ? HARNESS_FAILED : verdict;
+    return verdict;
 }
 
 static bool wanted(const char *name, char **names)
@@ -265,6 +274,14 @@ static bool exists(const char *name)
     return false;
 }
 
+static void tell_all(const unsigned *counts)
+{
+    printf("%u passed, %u failed", counts[HARNESS_UNDECIDED], counts[HARNESS_FAILED]);
+    if (counts[HARNESS_SKIPPED])
+        printf(", %u skipped", counts[HARNESS_SKIPPED]);
+    puts("");
+}
+
 static int run_tests(char **names)
 {
     unsigned counts[3] = { 0 };
@@ -272,10 +289,8 @@ static int run_tests(char **names)
     for (const struct harness_test *test = tests; test; test = test->next)
         if (wanted(test->name, names))
             counts[run_test(test)]++;
-    printf("%u passed, %u failed", counts[HARNESS_UNDECIDED], counts[HARNESS_FAILED]);
-    if (counts[HARNESS_SKIPPED])
-        printf(", %u skipped", counts[HARNESS_SKIPPED]);
-    puts("");
+    if (!harness_tell)
+        tell_all(counts);
     if (counts[HARNESS_FAILED])
         return EXIT_FAILED;
     return counts[HARNESS_UNDECIDED] == 0 && counts[HARNESS_SKIPPED] ? EXIT_SKIPPED : 0;
