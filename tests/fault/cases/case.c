@@ -11,6 +11,7 @@ enum { LIMIT_S = 15 };
 /* What the processes of a case know of it.  Times are of harness_now(); 0: has not been. */
 static struct {
     _Atomic double fault, answered, replaced;
+    _Atomic double worst_answer, worst_replacement; /* of former faults; seconds */
     double ended;
     bool hangs;
     char saw[1024];
@@ -29,11 +30,36 @@ void saw(const char *format, ...)
     va_end(args);
 }
 
-void fault_now(void)
+/* From the fault until then, or of a former fault if that was longer. */
+static double worst(double former, double time)
 {
+    double seconds = time > 0 ? time - atomic_load(&report->fault) : 0;
+
+    return seconds > former ? seconds : former;
+}
+
+static double worst_answer(void)
+{
+    return worst(atomic_load(&report->worst_answer), atomic_load(&report->answered));
+}
+
+static double worst_replacement(void)
+{
+    return worst(atomic_load(&report->worst_replacement), atomic_load(&report->replaced));
+}
+
+void fault_at(double seconds)
+{
+    atomic_store(&report->worst_answer, worst_answer());
+    atomic_store(&report->worst_replacement, worst_replacement());
     atomic_store(&report->answered, 0);
     atomic_store(&report->replaced, 0);
-    atomic_store(&report->fault, harness_now());
+    atomic_store(&report->fault, seconds);
+}
+
+void fault_now(void)
+{
+    fault_at(harness_now());
 }
 
 static void once(_Atomic double *time)
@@ -122,11 +148,6 @@ static void print_ms(const char *key, double seconds)
         printf("%s=\n", key);
 }
 
-static double since_fault(double time)
-{
-    return time > 0 ? time - atomic_load(&report->fault) : 0;
-}
-
 void harness_tell(const struct harness_test *test, int verdict, const char *why, double seconds)
 {
     bool left = verdict == HARNESS_FAILED && begins(why, "leaked");
@@ -139,8 +160,8 @@ void harness_tell(const struct harness_test *test, int verdict, const char *why,
     print("saw", report->saw);
     print("verdict", word(verdict, why));
     print("why", why);
-    print_ms("answer_ms", since_fault(atomic_load(&report->answered)));
-    print_ms("replaced_ms", since_fault(atomic_load(&report->replaced)));
+    print_ms("answer_ms", worst_answer());
+    print_ms("replaced_ms", worst_replacement());
     print_ms("end_ms", report->ended);
     print("left", left ? why + strlen("leaked ") : "nothing");
 }

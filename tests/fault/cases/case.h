@@ -52,9 +52,10 @@ extern const struct fault_case the_case;
 void saw(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Now is the fault, its answer, the first task of a replacement; called in whatever process
-   it happens.  The fault counts when it was last called, the others when they were first
-   called after that. */
+   it happens.  The answer and the replacement are those that come first after a fault; of
+   several faults the longest times are printed. */
 void fault_now(void);
+void fault_at(double seconds); /* as harness_now() has them */
 void answered_now(void);
 void replaced_now(void);
 

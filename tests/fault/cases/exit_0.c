@@ -14,5 +14,5 @@ PP_TASK(void, leave);
 CASE(exit_0, .python = "c05_exit0", .title = "_exit(0) in a task",
      .must = "the task is an error, nothing else is")
 {
-    STANDARD(.victim = PP_CALL(leave).call, .must = { PP_ECRASHED, .status = 0 });
+    STANDARD(.victim = PP_CALL(leave).call, .must = { .error = PP_ECRASHED, .status = 0 });
 }

@@ -14,5 +14,5 @@ PP_TASK(void, die);
 CASE(killed_in_task, .python = "c01_sigkill_midtask", .title = "SIGKILL in a task",
      .must = "the task is an error, nothing else is")
 {
-    STANDARD(.victim = PP_CALL(die).call, .must = { PP_ECRASHED, .signal = SIGKILL });
+    STANDARD(.victim = PP_CALL(die).call, .must = { .error = PP_ECRASHED, .signal = SIGKILL });
 }

@@ -18,5 +18,5 @@ CASE(segfault, .python = "c04_segv", .title = "SIGSEGV in a task",
      .must = "the task is an error that names the signal, nothing else is")
 {
     STANDARD(.victim = PP_CALL(store, 1).call,
-             .must = { PP_ECRASHED, .signal = SIGSEGV, .has = "SIGSEGV" });
+             .must = { .error = PP_ECRASHED, .signal = SIGSEGV, .has = "SIGSEGV" });
 }

@@ -85,7 +85,7 @@ void bystanders_submit(struct bystanders *all, pp_pool *pool, int from, int to)
         CHECK((all->results[i] = pp_apply_async(pool, PP_CALL(bystander, i))) != NULL);
 }
 
-void bystanders_check(struct bystanders *all)
+static int count_right(struct bystanders *all)
 {
     int right = 0;
 
@@ -93,7 +93,15 @@ void bystanders_check(struct bystanders *all)
         long value = -1;
 
         right += get(all->results[i], &value) == 0 && value == (long)i * i;
+        pp_result_free(all->results[i]);
     }
+    return right;
+}
+
+void bystanders_check(struct bystanders *all)
+{
+    int right = count_right(all);
+
     saw("%d of %d others right", right, BYSTANDERS);
     CHECK_EQ(right, BYSTANDERS);
 }
@@ -103,7 +111,7 @@ void check_bystanders(pp_pool *pool)
     struct bystanders all;
 
     bystanders_submit(&all, pool, 0, BYSTANDERS);
-    bystanders_check(&all);
+    CHECK_EQ(count_right(&all), BYSTANDERS);
 }
 
 void check_works(pp_pool *pool)
@@ -131,6 +139,17 @@ void await_replacement(pp_pool *pool)
         if (harness_now() > end)
             HANG("the worker is not replaced");
     }
+}
+
+pid_t worker_pid(pp_pool *pool, int id)
+{
+    pp_worker_stats workers[8];
+    size_t count = pp_worker_stats_of(pool, workers, 8);
+
+    for (size_t i = 0; i < count && i < 8; i++)
+        if (workers[i].id == id)
+            return workers[i].pid;
+    FAIL("there is no worker %d", id);
 }
 
 void end_pool(pp_pool *pool)

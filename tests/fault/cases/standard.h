@@ -43,7 +43,7 @@ void bystanders_submit(struct bystanders *all, pp_pool *pool, int from, int to);
 /* Each of these has to have the value that it should have; says so. */
 void bystanders_check(struct bystanders *all);
 
-/* All of this: twenty are submitted to a pool, and right. */
+/* All of this: twenty are submitted to a pool, and right; nothing is said. */
 void check_bystanders(pp_pool *pool);
 
 /* pp_get() that is to be answered, however slow the machine is. */
@@ -58,8 +58,11 @@ void check_works(pp_pool *pool);
 /* Waits until a worker that is in the place of another runs tasks. */
 void await_replacement(pp_pool *pool);
 
-/* Terminates, frees and says how long it took. */
+/* Terminates, frees and notes how long it took. */
 void end_pool(pp_pool *pool);
+
+/* The process id of a worker. */
+pid_t worker_pid(pp_pool *pool, int id);
 
 /* "PP_ECRASHED, SIGSEGV", "PP_ERAISED, code 12", "success", "-EINVAL". */
 const char *ending_words(int error, const pp_error *details);
