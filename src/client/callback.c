@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/process.h"
 #include "client/client.h"
 #include "queue/wake.h"
 
@@ -187,13 +188,12 @@ static void *serve(void *what)
 
 int ppi_serve(pp_pool *pool)
 {
-    sigset_t all, before;
+    sigset_t before;
     int error;
 
     if (pool->served || pool->mode == PP_CALLBACKS_POLL)
         return 0;
-    sigfillset(&all); /* signals are for the program's own threads */
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    ppi_block_signals(&before);
     error = pthread_create(&pool->service, NULL, serve, pool);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pool->served = error == 0;

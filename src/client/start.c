@@ -52,14 +52,12 @@ static int fork_supervisor(pp_pool *pool, bool single_threaded)
 /* What a fresh image of the program may take until main() calls pp_init(). */
 #define IMAGE_PATIENCE_NS (20 * PPI_SECOND)
 
-/* Signals are for the program's own threads. */
 static int begin_thread(pp_pool *pool)
 {
-    sigset_t all, before;
+    sigset_t before;
     int error;
 
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    ppi_block_signals(&before);
     error = ppi_supervisor_thread(&pool->heritage, &pool->thread);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pool->has_thread = error == 0;
