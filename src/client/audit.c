@@ -5,7 +5,8 @@
  * All workers may write them, so that a task with a wild pointer can, too.  After
  * each crash the client compares them with what it knows.  A word that cannot be is
  * mended where the seats leave no doubt; otherwise the task ends as crashed, too: it
- * is never repaired by guess.
+ * is never repaired by guess.  A dead worker that has written over its own seat, too, may
+ * have begun any of those.
  */
 #include "client/client.h"
 #include "queue/wake.h"
@@ -76,7 +77,7 @@ static bool mend(pp_pool *pool, const struct ppi_flight *flight, uint64_t word)
                          : ppi_claim_word(flight->position, PPI_QUEUED, 0);
 
     pool->audit_again |= runner == LATER;
-    if (runner == NOBODY && !untouched)
+    if (runner == NOBODY && (!untouched || pool->audit_doubts))
         return false;
     if (runner != LATER)
         atomic_compare_exchange_strong(
@@ -96,6 +97,17 @@ static void end_flight(pp_pool *pool, struct ppi_flight *flight)
     ppi_settle(result);
 }
 
+/* Whether a dead worker's seat still says what it ran: not if that is damaged, too. */
+static bool says_what_it_ran(const pp_pool *pool, unsigned dead)
+{
+    const struct ppi_seat_shm *shm = ppi_queue_seat(pool->queue, dead);
+    uint64_t ran = load(&shm->runs);
+
+    return atomic_load_explicit(&shm->incarnation, memory_order_acquire) ==
+               ppi_announced(pool, dead) &&
+           (ran == PPI_NO_POSITION || ran < pool->tail);
+}
+
 void ppi_audit(pp_pool *pool, int dead)
 {
     uint64_t ran = dead < 0 ? PPI_NO_POSITION
@@ -103,6 +115,8 @@ void ppi_audit(pp_pool *pool, int dead)
     uint64_t head = load(&pool->queue->claims->head);
     bool mended = false;
 
+    pool->audit_doubts &= pool->audit_again;
+    pool->audit_doubts |= dead >= 0 && !says_what_it_ran(pool, (unsigned)dead);
     pool->audit_again = false;
     if (head > pool->tail) /* before it looks like one that could be */
         atomic_compare_exchange_strong(&pool->queue->claims->head, &head, pool->tail);

@@ -86,6 +86,7 @@ struct pp_pool {
     } sizes[PPI_SIZES_KNOWN];
     unsigned sizes_known;
     bool audit_again; /* some claim word could not be judged yet */
+    bool audit_doubts; /* a worker is dead, and what it had begun cannot be told */
     bool lost; /* no worker is left: broken, or the supervisor died, or all has ended */
     pp_kind loss; /* how what was open ended then */
     bool leaving; /* a thread is about to shut the pool down: it reaps the supervisor, too */
@@ -100,6 +101,7 @@ struct pp_pool {
     _Atomic uint64_t control_taken;           /* records of the supervisor's */
     _Atomic uint64_t taken[PPI_MAX_SEATS];    /* records of a seat's */
     _Atomic uint32_t released[PPI_MAX_SEATS]; /* incarnations that are no more */
+    uint32_t seen[PPI_MAX_SEATS];             /* that were there at the last drain */
 
     struct ppi_crashes crashes;
     struct ppi_slab slab;   /* of results ... */

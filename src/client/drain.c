@@ -335,7 +335,7 @@ static void bury(pp_pool *pool, const struct ppi_record_shm *record)
         ppi_segment_release_foreign(ppi_queue_outbox(pool->queue, record->seat),
                                     pool->queue->outbox_size);
     pool->released[record->seat] = incarnation;
-    if ((WIFSIGNALED(record->code) || pool->audit_again) && !(record->flags & PPI_ENDED))
+    if (!(record->flags & (PPI_ENDED | PPI_IN_ORDER)) || pool->audit_again)
         ppi_audit(pool, record->seat);
     atomic_store_explicit(&pool->queue->shm->acks[record->seat].released, incarnation,
                           memory_order_release); /* partner: free_seat() in the supervisor */
@@ -389,6 +389,20 @@ static bool take_control(pp_pool *pool)
     return true;
 }
 
+/*
+ * Nobody's records can be taken from a seat.  If its worker had been there before, it has
+ * written over what said so: nothing that it does would ever be seen.
+ */
+static void look_at_unseated(pp_pool *pool, unsigned seat)
+{
+    uint32_t announced = ppi_announced(pool, seat);
+
+    if (pool->seen[seat] != announced || pool->released[seat] == announced)
+        return;
+    pool->seen[seat] = 0;
+    ppi_condemn(pool, seat, announced);
+}
+
 bool ppi_drain(pp_pool *pool)
 {
     bool any = take_control(pool);
@@ -398,8 +412,11 @@ bool ppi_drain(pp_pool *pool)
         uint32_t incarnation = seated(pool, seat);
         uint64_t tail;
 
-        if (incarnation == 0)
+        if (incarnation == 0) {
+            look_at_unseated(pool, seat);
             continue;
+        }
+        pool->seen[seat] = incarnation;
         tail = load(&ppi_queue_seat(pool->queue, seat)->tail);
         /* What the supervisor had recorded of a task before it handed that back comes first:
            of a retry, that is the last chance to know what the item was. */
