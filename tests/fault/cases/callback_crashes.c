@@ -15,10 +15,11 @@ PP_TASK(long, same, long, x);
 
 static void crash(pp_result *result, void *user)
 {
+    volatile int *volatile nowhere = NULL;
+
     (void)result, (void)user;
-    signal(SIGSEGV, SIG_DFL);
-    fault_now();
-    raise(SIGSEGV);
+    signal(SIGSEGV, SIG_DFL); /* sanitizers have a handler for that */
+    *nowhere = 1;
 }
 
 _Noreturn static void be_client(void)

@@ -9,6 +9,7 @@ CASE(fork_fails_at_creation, .python = "c17_fork_fails_create",
      .must = "there is no pool, that is said, and nothing is left")
 {
     pp_error *error = NULL;
+    pp_pool *pool;
 
     become_nobody();
     allow_processes(0, 1 + 1 + 4); /* client, supervisor, workers */
@@ -20,6 +21,8 @@ CASE(fork_fails_at_creation, .python = "c17_fork_fails_create",
     saw("pp_pool_new() fails with EAGAIN: %s", error->message);
     free(error);
     allow_processes(0, 100);
-    check_bystanders(pool_of(8));
+    pool = pool_of(8);
+    check_bystanders(pool);
     saw("then, without the limit, a pool that works");
+    end_pool(pool);
 }
