@@ -66,11 +66,15 @@ static void with_handler(atomic_int *running)
     fault_now();
     CHECK_EQ(kill(0, SIGINT), 0);
     CHECK(atomic_load(&interrupted));
+    CHECK(getsid(worker_pid(pool, 0)) != getsid(0));
+    CHECK_EQ(kill(worker_pid(pool, 0), SIGINT), 0); /* sent to it alone: it does not care */
     CHECK_EQ(pp_wait(map, .timeout = 0), -ETIMEDOUT);
     CHECK_EQ(pp_cancel(map), 0);
     CHECK_EQ(get(map, NULL), PP_ECANCELLED);
     answered_now();
     CHECK_EQ(pp_failures(map), ITEMS);
+    for (size_t i = 0; i < ITEMS; i++)
+        CHECK_EQ(pp_failure(map, i)->kind, PP_CANCELLED);
     saw("with one: pp_cancel(), PP_ECANCELLED for all");
     check_bystanders(pool);
     saw("20 of 20 others right");
