@@ -68,7 +68,8 @@ static void with_handler(atomic_int *running)
     CHECK(atomic_load(&interrupted));
     CHECK(getsid(worker_pid(pool, 0)) != getsid(0));
     CHECK_EQ(kill(worker_pid(pool, 0), SIGINT), 0); /* sent to it alone: it does not care */
-    CHECK_EQ(pp_wait(map, .timeout = 0), -ETIMEDOUT);
+    CHECK_EQ(pp_wait(map, .timeout = 0.1), -ETIMEDOUT);
+    CHECK_EQ(pp_stats_of(pool).deaths, 0);
     CHECK_EQ(pp_cancel(map), 0);
     CHECK_EQ(get(map, NULL), PP_ECANCELLED);
     answered_now();
