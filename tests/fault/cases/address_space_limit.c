@@ -14,7 +14,7 @@ static int limit_memory(void *unused)
 
 static void allocate(size_t size)
 {
-    char *memory;
+    char *volatile memory; /* or the compiler sees that it is of no use */
 
     sleep_for(10000);
     fault_now();

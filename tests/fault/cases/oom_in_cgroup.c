@@ -86,7 +86,7 @@ static int join_group(void *unused)
 static void fill_memory(void)
 {
     for (int i = 0; i < WANTED_MIB; i++) {
-        char *memory = malloc(1 << 20);
+        char *volatile memory = malloc(1 << 20);
 
         fault_now();
         memset(memory, 1, 1 << 20);
