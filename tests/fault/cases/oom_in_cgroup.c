@@ -50,22 +50,37 @@ static bool own_group(const char *controller, char *path, size_t size)
     return found;
 }
 
+static const struct {
+    const char *controller, *root, *limit;
+} ways[] = {
+    { ":memory:", "/sys/fs/cgroup/memory", "memory.limit_in_bytes" },
+    { "0::", "/sys/fs/cgroup", "memory.max" },
+};
+
+/* Named after the process that runs the case, which is the one to remove it if that fails. */
+static bool name_group(int way, pid_t runner)
+{
+    char own[PATH_SIZE / 2];
+
+    if (!own_group(ways[way].controller, own, sizeof own))
+        return false;
+    snprintf(group, sizeof group, "%s%s/procpool-case-%d", ways[way].root, own, runner);
+    return true;
+}
+
+__attribute__((destructor)) static void remove_group(void)
+{
+    for (int i = 0; i < 2; i++)
+        if (name_group(i, getpid()))
+            rmdir(group);
+}
+
 /* A group of our own, of the first or second version of cgroups; false if we may not. */
 static bool make_group(void)
 {
-    static const struct {
-        const char *controller, *root, *limit;
-    } ways[] = {
-        { ":memory:", "/sys/fs/cgroup/memory", "memory.limit_in_bytes" },
-        { "0::", "/sys/fs/cgroup", "memory.max" },
-    };
-
     for (int i = 0; i < 2; i++) {
-        char own[PATH_SIZE / 2];
-
-        if (!own_group(ways[i].controller, own, sizeof own))
+        if (!name_group(i, getppid()))
             continue;
-        snprintf(group, sizeof group, "%s%s/procpool-case-%d", ways[i].root, own, getpid());
         if (mkdir(group, 0755) == 0 && limit_group(ways[i].limit))
             return true;
         rmdir(group);

@@ -34,7 +34,7 @@ static bool has_memory(size_t size)
     return (size_t)sysconf(_SC_AVPHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE) > size;
 }
 
-CASE(result_3gib, .python = "c25_result_3gb", .limit = 120,
+CASE(result_3gib, .python = "c25_result_3gb", .limit = 600,
      .title = "a result of 3 GiB (64 MiB in short runs)",
      .must = "it arrives, in little more memory of the client than its own, or is an error")
 {
@@ -49,7 +49,7 @@ CASE(result_3gib, .python = "c25_result_3gb", .limit = 120,
         SKIP("there is not enough memory");
     begun = harness_now();
     result = pp_apply_async(pool, PP_CALL(make, size));
-    CHECK_EQ(pp_get(result, &bytes, .timeout = 100), 0);
+    CHECK_EQ(pp_get(result, &bytes, .timeout = 500), 0);
     saw("arrived in %.2f s", harness_now() - begun);
     CHECK_EQ(bytes.size, size);
     for (size_t i = 0; i < 3; i++)
