@@ -85,14 +85,17 @@ void bystanders_submit(struct bystanders *all, pp_pool *pool, int from, int to)
         CHECK((all->results[i] = pp_apply_async(pool, PP_CALL(bystander, i))) != NULL);
 }
 
-static int count_right(struct bystanders *all)
+int bystanders_right(struct bystanders *all)
 {
     int right = 0;
 
     for (int i = 0; i < BYSTANDERS; i++) {
         long value = -1;
 
-        right += get(all->results[i], &value) == 0 && value == (long)i * i;
+        if (get(all->results[i], &value) == 0) {
+            CHECK_EQ(value, (long)i * i);
+            right++;
+        }
         pp_result_free(all->results[i]);
     }
     return right;
@@ -100,7 +103,7 @@ static int count_right(struct bystanders *all)
 
 void bystanders_check(struct bystanders *all)
 {
-    int right = count_right(all);
+    int right = bystanders_right(all);
 
     saw("%d of %d others right", right, BYSTANDERS);
     CHECK_EQ(right, BYSTANDERS);
@@ -111,7 +114,7 @@ void check_bystanders(pp_pool *pool)
     struct bystanders all;
 
     bystanders_submit(&all, pool, 0, BYSTANDERS);
-    CHECK_EQ(count_right(&all), BYSTANDERS);
+    CHECK_EQ(bystanders_right(&all), BYSTANDERS);
 }
 
 void check_works(pp_pool *pool)

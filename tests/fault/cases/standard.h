@@ -40,6 +40,9 @@ struct bystanders {
 /* Some of them, from the first on, and until the twentieth. */
 void bystanders_submit(struct bystanders *all, pp_pool *pool, int from, int to);
 
+/* How many have their value; the others are errors.  Frees them. */
+int bystanders_right(struct bystanders *all);
+
 /* Each of these has to have the value that it should have; says so. */
 void bystanders_check(struct bystanders *all);
 
