@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
 # The build itself is Meson's; these targets install what it needs and call it.
-.PHONY: help demo check bench model clean
+.PHONY: help demo check bench model faults clean
 
 ## make demo    build, digest /usr/share/doc (or DIR=...), compare with sha256sum
 ## make check   build with every compiler and sanitizer, run all tests
 ## make bench   measure procpool beside others, draw the plots
 ## make model   check the protocol's model, and that its broken variants are rejected
+## make faults  put the pool through every fault; print what became of each, beside Python's
+##              pools that are there (PEERS=install: all of them, PEERS=no: none)
 ## make clean   remove build/
 help:
 	@sed -n 's/^## //p' Makefile
@@ -25,6 +27,10 @@ bench:
 model:
 	@scripts/setup model
 	@src/queue/model/verify
+
+faults:
+	@scripts/setup faults
+	@scripts/faults --peers="$(PEERS)"
 
 clean:
 	rm -rf build

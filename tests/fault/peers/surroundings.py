@@ -277,7 +277,9 @@ def c25_result_3gb(make):
     if os.sysconf('SC_AVPHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') < 10 << 30:
         skip('needs 10 GB of memory')
     pool, start = make(2), time.monotonic()
-    say('task', outcome_of_long(pool, pool.submit(return_3_gib))[0])
+    task, why = outcome_of_long(pool, pool.submit(return_3_gib))
+    say('task', task)
+    say('why', why if task != 'ok' else '')
     say('note', '%.0f s, %.1f GB' % (time.monotonic() - start, status_mb('VmHWM') / 1024))
     say('others', '-')
     say('after', asked(pool, same, 99)[0])

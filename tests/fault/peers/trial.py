@@ -17,6 +17,7 @@ FACTOR = float(os.environ.get('TEST_TIME_FACTOR', 1))   # as for the cases in C
 ANSWER_SECONDS = 12 * FACTOR   # billiard gives up a task that is lost after 10
 LATER_SECONDS = 3 * FACTOR
 END_SECONDS = 5 * FACTOR
+LONG_SECONDS = 150 * FACTOR
 OTHERS = 20
 WAITING = 5   # so many of the others are submitted before the faulty task
 CASES = {}   # name: (function, what has to be seen)
@@ -82,16 +83,18 @@ def outcome(pool, handle, seconds):
 
 
 def outcome_of_long(pool, handle):
-    """The same for a task that takes long: it hangs when nobody works for some time."""
+    """The same for a task that takes long: it hangs when nobody works for some time, or when
+    a time has passed in which all others are done on a busy machine, too."""
     used, since = processes.cpu_seconds(), time.monotonic()
+    limit = since + LONG_SECONDS
     while True:
         ends, why = outcome(pool, handle, 5)
         if ends != 'H':
             return ends, why
         now = processes.cpu_seconds()
-        if now > used + 0.2:
+        if now > used + 0.2 and time.monotonic() < limit:
             used, since = now, time.monotonic()
-        elif time.monotonic() > since + ANSWER_SECONDS:
+        elif time.monotonic() > min(limit, since + ANSWER_SECONDS):
             return ends, why
 
 
