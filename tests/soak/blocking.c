@@ -156,6 +156,8 @@ static void map_in(struct order *order, long *block, bool in_place)
     code = run_map(order, block, out, &error);
     if (was_taken(order, code)) {
         MUST((code == 0) == (error == NULL));
+        if (code != 0) /* the value may be there, of an item that was lost with its chunk */
+            atomic_store(&order->round->unseen, true);
         for (size_t i = 0; i < order->count; i++)
             judge_unknown(order, i,
                           code == 0 || (out[i] == number_of(order->first + (long)i) &&

@@ -11,7 +11,7 @@
 #include "round.h"
 #include "stock.h"
 
-enum { MOST_THREADS = 4, MOST_OPEN = 8 };
+enum { MOST_THREADS = 4, MOST_OPEN = 8, SLOW_S = 15 };
 
 struct thread {
     pthread_t thread;
@@ -182,9 +182,9 @@ static void plan_round(struct round *round, uint64_t *random)
     memset(round, 0, sizeof *round);
     plan_pool(round, random);
     scene->fury = plan_fury(round, random);
-    round->heavy = once_in(random, 40);
+    round->heavy = once_in(random, 60);
     if (round->heavy && scene->fury.pause_us > 0)
-        scene->fury.pause_us = 30000; /* in between the next spare is forked */
+        scene->fury.pause_us = 60000; /* in between the next spare is forked */
     round->threads = 1 + below(random, MOST_THREADS);
     round->ending = (enum ending)below(random, ENDINGS);
     round->seconds = once_in(random, 3) ? below(random, 100) * 1e-3 : below(random, 2500) * 1e-3;
@@ -239,7 +239,7 @@ static void free_dropped(struct round *round)
 
 /* ---- Ballast ---- */
 
-#define BALLAST ((size_t)3 << 30)
+#define BALLAST ((size_t)2 << 30)
 
 /* With so many pages, all of them the same page of zeros, forks are slow: there is a spare. */
 static void *take_ballast(const struct round *round)
@@ -348,6 +348,7 @@ static void play_round(uint64_t seed)
 {
     struct stock before = take_stock();
     uint64_t random = seed;
+    double begun = now();
     struct round round;
     void *ballast;
 
@@ -370,6 +371,9 @@ static void play_round(uint64_t seed)
     while (atomic_load(&scene->stage) == FREED)
         pause_us(100);
     step();
+    if (now() - begun > SLOW_S)
+        fprintf(stderr, "soak: the round SEED=%llu took %.1f s\n", (unsigned long long)seed,
+                now() - begun);
 }
 
 void be_client(uint64_t seed, double seconds)
