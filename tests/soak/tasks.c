@@ -122,7 +122,7 @@ _Noreturn static void crash_by(int number)
 static void crash(enum kind kind, long id)
 {
     if (kind == SEGV && id % 2)
-        *(volatile int *)(uintptr_t)(id % 4096) = 1;
+        *(volatile char *)(uintptr_t)(id % 4096) = 1;
     else if (kind == SEGV || kind == CRASH_ONCE)
         crash_by(SIGSEGV);
     else if (kind == ABORT)
