@@ -319,6 +319,8 @@ static void play(struct round *round, uint64_t *random)
     end_amid_work(round);
     for (unsigned i = 0; i < round->threads; i++)
         pthread_join(threads[i].thread, NULL);
+    if (round->ending == END_JOIN)
+        check_idle(round);
     if (round->ending != END_FREE) {
         atomic_store(&round->closing, true);
         MUST(pp_close(round->pool) == 0);

@@ -92,6 +92,11 @@ void map_and_wait(struct round *round, uint64_t *random);
 void map_shared(struct round *round, uint64_t *random);
 void iterate(struct round *round, uint64_t *random);
 
+/* ---- inside.c ---- */
+
+/* All has been seen or given up: waits until the pool holds nothing any more. */
+void check_idle(struct round *round);
+
 static inline void step(void)
 {
     atomic_fetch_add(&scene->steps, 1);
