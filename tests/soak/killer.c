@@ -4,9 +4,9 @@
  * if its parent still is that supervisor: a number that has been given to somebody else
  * meanwhile does no harm.
  *
- * A pool whose workers die before they have done anything gives up (a documented limit), so
- * that of those that have not begun a task only some are killed in a round, and never two in a
- * row unless another has begun one between.
+ * A pool whose workers die before they have done anything gives up (a documented limit): so
+ * many, or three in a row.  Of those that have not begun a task only some are killed in a
+ * round, and one after the other only if a worker that had begun one has died between.
  */
 #include "killer.h"
 
@@ -30,8 +30,9 @@ static struct {
     double opened; /* when its pool was seen first */
     double next;   /* when to kill */
     unsigned fresh, spares;
-    pid_t fresh_before; /* the last that was killed before it had run anything */
-    pid_t began;        /* ... and who had begun a task last, then */
+    pid_t unused; /* was killed before it had begun anything; 0 again when it is reaped ... */
+    pid_t used;   /* ... and a worker that had was killed after that, and is reaped, too */
+    bool waits;   /* for these */
 } current;
 
 static bool is_on(int stage)
@@ -121,7 +122,6 @@ static bool choose(struct victim *victim, pid_t pid, pid_t supervisor)
 static bool may_die(const struct victim *victim)
 {
     const struct fury *fury = &scene->fury;
-    pid_t began = atomic_load(&scene->last);
 
     if (fury->unbounded)
         return true;
@@ -129,12 +129,31 @@ static bool may_die(const struct victim *victim)
         return current.spares++ < fury->spares;
     if (victim->what != HIT_FRESH)
         return true;
-    if (current.fresh >= fury->fresh || (current.fresh_before && current.began == began))
+    if (current.fresh >= fury->fresh || current.waits)
         return false;
     current.fresh++;
-    current.fresh_before = victim->pid;
-    current.began = began;
+    current.unused = victim->pid;
+    current.waits = true;
     return true;
+}
+
+static bool is_among(pid_t pid, const pid_t *list, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (list[i] == pid)
+            return true;
+    return false;
+}
+
+/* Who is not among the supervisor's children any more has been reaped. */
+static void note_reaped(const pid_t *workers, unsigned count)
+{
+    if (current.unused && !is_among(current.unused, workers, count))
+        current.unused = 0;
+    if (current.used && !is_among(current.used, workers, count)) {
+        current.used = 0;
+        current.waits = false;
+    }
 }
 
 static void signal_it(const struct victim *victim, int number)
@@ -154,6 +173,8 @@ static void strike(const struct victim *victim)
         atomic_fetch_add(&scene->kills[victim->what], 1);
         if (victim->what < HIT_SUPERVISOR)
             atomic_fetch_add(&scene->round_kills, 1);
+        if (victim->what <= HIT_RETURNED && current.waits && !current.unused && !current.used)
+            current.used = victim->pid;
         signal_it(victim, SIGKILL);
     }
     atomic_store(&scene->killing, false);
@@ -250,6 +271,7 @@ unsigned long kill_some(pid_t client, uint64_t *random)
         return 300;
     current.next = now() + (1 + below(random, 2 * pause_of(fury))) * 1e-6;
     count = children_of(supervisor, workers, MOST_CHILDREN);
+    note_reaped(workers, count);
     if (count > 0 && once_in(random, 10))
         burst(workers, count, supervisor, random);
     else if (count > 0)

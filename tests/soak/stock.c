@@ -22,7 +22,7 @@
 #define SANITIZED 0
 #endif
 
-enum { WARM_UP = 60, MORE_RSS_KB = 48 * 1024, MORE_HEAP = 256 * 1024 };
+enum { WARM_UP = 8, MORE_RSS_KB = 48 * 1024, MORE_HEAP = 256 * 1024 };
 
 static unsigned entries(const char *path)
 {
