@@ -470,4 +470,9 @@ void ppi_shut_down(pp_pool *pool);
 /* Locked.  If the workers are gone or lost for good, ends what is still open. */
 void ppi_notice_loss(pp_pool *pool);
 
+/* ---- orphans.c ---- */
+
+/* Locked.  The supervisor was killed, and has not been reaped: ends what tasks have started. */
+void ppi_end_orphans(pp_pool *pool);
+
 #endif

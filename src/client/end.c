@@ -84,6 +84,8 @@ void ppi_notice_loss(pp_pool *pool)
         return;
     pool->lost = true;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancelable); /* we hold the lock */
+    if (state_of(pool) < PPI_POOL_BROKEN)
+        ppi_end_orphans(pool); /* before its number can be another's */
     if (!pool->leaving || state_of(pool) < PPI_POOL_BROKEN)
         ppi_reap_supervisor(pool); /* otherwise there is work to do while it ends */
     ppi_loop_forget_supervisor(pool);
