@@ -37,6 +37,7 @@ struct marks {
     size_t seat_size;
     char file[64];              /* device and inode of the segment, as in /proc/PID/maps */
     pid_t session;              /* 0: nobody is known by that */
+    unsigned long long begun;   /* none of them before; in clock ticks */
 };
 
 /* ---- Memory ---- */
@@ -108,10 +109,16 @@ static bool has_seat(pid_t pid, const struct marks *marks)
 
 /* ---- Processes ---- */
 
-/* Of a process that runs; false if it does not. */
-static bool session_of(pid_t pid, pid_t *session)
+struct process {
+    char state; /* as in /proc/PID/stat: Z is a zombie */
+    pid_t session;
+    unsigned long long begun; /* in clock ticks */
+};
+
+/* What the kernel says of it; false if it is gone. */
+static bool read_process(pid_t pid, struct process *process)
 {
-    char path[32], text[1024], state, *end;
+    char path[32], text[1024], *end;
     FILE *file;
     size_t length;
 
@@ -123,21 +130,31 @@ static bool session_of(pid_t pid, pid_t *session)
     fclose(file);
     text[length] = '\0';
     end = strrchr(text, ')'); /* the name, which may be anything, ends there */
-    return end && sscanf(end + 1, " %c %*d %*d %d", &state, session) == 2 && state != 'Z' &&
-           state != 'X';
+    return end && sscanf(end + 1,
+                         " %c %*d %*d %d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d "
+                         "%*d %*d %llu",
+                         &process->state, &process->session, &process->begun) == 3;
+}
+
+static bool is_marked(pid_t pid, const struct marks *marks)
+{
+    struct process process;
+
+    if (!read_process(pid, &process) || process.state == 'Z' || process.state == 'X' ||
+        process.begun < marks->begun)
+        return false;
+    return (marks->session && process.session == marks->session) || has_seat(pid, marks);
 }
 
 /* Ends it if it is one of the pool's; whether it was. */
 static bool end_if_marked(pid_t pid, const struct marks *marks)
 {
     int process = ppi_pidfd_open(pid); /* first: what is read below is of this process, or */
-    pid_t session;                     /* this one is dead, and then no signal reaches it */
-    bool found;
+    bool found;                        /* this one is dead, and then no signal reaches it */
 
     if (process < 0)
         return false;
-    found = session_of(pid, &session) &&
-            ((marks->session && session == marks->session) || has_seat(pid, marks));
+    found = is_marked(pid, marks);
     if (found)
         ppi_pidfd_kill(process);
     close(process);
@@ -180,14 +197,17 @@ static pid_t unreaped(const pp_pool *pool)
 void ppi_end_orphans(pp_pool *pool)
 {
     const struct ppi_segment *segment = &pool->queue->segment;
+    uint64_t deadline = ppi_now_ns() + PPI_SECOND;
+    struct process supervisor;
     struct marks marks = {
         .seats = (uintptr_t)ppi_segment_part(segment, PPI_SEATS),
         .seat_size = segment->seat_size,
         .session = unreaped(pool),
     };
-    uint64_t deadline = ppi_now_ns() + PPI_SECOND;
 
     marks.seats_end = marks.seats + segment->length[PPI_SEATS];
+    if (marks.session && read_process(marks.session, &supervisor))
+        marks.begun = supervisor.begun;
     if (!find_segment(&marks))
         return;
     while (end_marked(&marks) > 0 && ppi_now_ns() < deadline)

@@ -110,17 +110,35 @@ static const struct kind {
 
 /* ---- The client -------------------------------------------------------------------- */
 
-/* Makes a pool, keeps all of it busy, and sees it end if it lives that long. */
-_Noreturn static void be_client(const struct kind *kind, atomic_int *running)
+/* A child of the client's own, which has nothing to do with the pool. */
+static pid_t have_bystander(void)
 {
-    pp_pool *pool = pp_pool_new(.processes = WORKERS);
+    pid_t client = getpid(), pid = fork();
+
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        setsid();
+        if (getppid() != client)
+            _exit(1);
+        stay();
+    }
+    return pid;
+}
+
+static void end_bystander(pid_t pid)
+{
+    CHECK_EQ(waitpid(pid, NULL, WNOHANG), 0); /* nobody has killed it */
+    kill(pid, SIGKILL);
+    CHECK_EQ(waitpid(pid, NULL, 0), pid);
+}
+
+/* Keeps all of a pool busy, and sees it end. */
+static void use(pp_pool *pool, const struct kind *kind, atomic_int *running)
+{
     pp_result *results[WORKERS];
     PP_ARGS(be_busy) args = { running };
 
-    if (!pool) {
-        CHECK_EQ(errno, ENOTRECOVERABLE);
-        _exit(0);
-    }
     for (int i = 0; i < WORKERS; i++) {
         results[i] = pp_apply_async_with(pool, (pp_call){ kind->task, &args }, NULL);
         if (!results[i])
@@ -130,21 +148,35 @@ _Noreturn static void be_client(const struct kind *kind, atomic_int *running)
         if (results[i])
             CHECK_EQ(pp_get(results[i], NULL), PP_ECRASHED);
     CHECK_EQ(pp_pool_free(pool), 0);
+}
+
+_Noreturn static void be_client(const struct kind *kind, atomic_int *running)
+{
+    pid_t older = have_bystander(), younger;
+    pp_pool *pool = pp_pool_new(.processes = WORKERS);
+
+    if (!pool)
+        CHECK_EQ(errno, ENOTRECOVERABLE);
+    younger = have_bystander();
+    if (pool)
+        use(pool, kind, running);
+    end_bystander(older);
+    end_bystander(younger);
     _exit(0);
 }
 
 /* ---- Deaths ------------------------------------------------------------------------ */
 
-/* The first child of a process; 0 while there is none. */
-static pid_t child_of(pid_t parent)
+/* The second child of a client, which the supervisor is; 0 while there is none. */
+static pid_t supervisor_of(pid_t client)
 {
     char path[64];
     FILE *file;
-    int pid = 0;
+    int bystander, pid = 0;
 
-    snprintf(path, sizeof path, "/proc/%d/task/%d/children", parent, parent);
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", client, client);
     file = fopen(path, "re");
-    if (file && fscanf(file, "%d", &pid) != 1)
+    if (file && fscanf(file, "%d %d", &bystander, &pid) != 2)
         pid = 0;
     if (file)
         fclose(file);
@@ -204,7 +236,7 @@ static void run_once(enum victim victim, const struct kind *kind, bool at_work,
     if (client == 0)
         be_client(kind, running);
     target = client;
-    while (victim == SUPERVISOR && (target = child_of(client)) == 0)
+    while (victim == SUPERVISOR && (target = supervisor_of(client)) == 0)
         ;
     if (at_work)
         CHECK_SOON(atomic_load(running) >= WORKERS);
