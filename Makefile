@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
 # The build itself is Meson's; these targets install what it needs and call it.
-.PHONY: help demo check bench model soak clean
+.PHONY: help demo check bench model soak orphans clean
 
 ## make demo    build, digest /usr/share/doc (or DIR=...), compare with sha256sum
 ## make check   build with every compiler and sanitizer, run all tests
 ## make bench   measure procpool beside others, draw the plots
 ## make model   check the protocol's model, and that its broken variants are rejected
 ## make soak    random work amid random kills for 10 minutes (or MINUTES=...; SEED=... again)
+## make orphans clients and supervisors killed as they start: what is left of their pools
 ## make clean   remove build/
 help:
 	@sed -n 's/^## //p' Makefile
@@ -30,6 +31,10 @@ model:
 soak:
 	@scripts/setup soak
 	@scripts/soak "$(MINUTES)" "$(SEED)"
+
+orphans:
+	@scripts/setup soak
+	@scripts/orphans $(TIMES)
 
 clean:
 	rm -rf build
