@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -197,6 +198,7 @@ static pid_t unreaped(const pp_pool *pool)
 void ppi_end_orphans(pp_pool *pool)
 {
     const struct ppi_segment *segment = &pool->queue->segment;
+    const struct timespec pause = { .tv_nsec = 500000 };
     uint64_t deadline = ppi_now_ns() + PPI_SECOND;
     struct process supervisor;
     struct marks marks = {
@@ -211,5 +213,5 @@ void ppi_end_orphans(pp_pool *pool)
     if (!find_segment(&marks))
         return;
     while (end_marked(&marks) > 0 && ppi_now_ns() < deadline)
-        ; /* who was killed may have forked before, or is still dying */
+        nanosleep(&pause, NULL); /* who was killed may have forked before, or is still dying */
 }

@@ -177,17 +177,42 @@ static struct fury plan_fury(struct round *round, uint64_t *random)
     return fury;
 }
 
+/* Forks take long: fewer are asked for, and in between the next spare is forked. */
+static void lighten(struct round *round)
+{
+    if (scene->fury.pause_us > 0)
+        scene->fury.pause_us = 60000;
+    if (round->options.max_tasks_per_child > 0)
+        round->options.max_tasks_per_child += 1000;
+}
+
+static void describe_plan(const struct round *round)
+{
+    const pp_pool_options *options = &round->options;
+    const struct fury *fury = &scene->fury;
+
+    snprintf(scene->plan, sizeof scene->plan,
+             "%d to %d processes (start %d), %ld tasks per child, callbacks %d, pin %d, %u "
+             "threads for %.2f s, ending %d, heavy %d; killed every %u us, %u fresh, early %d, "
+             "unbounded %d, supervisor after %u us",
+             options->processes, options->max_processes, options->start,
+             options->max_tasks_per_child, options->callbacks, options->pin, round->threads,
+             round->seconds, round->ending, round->heavy, fury->pause_us, fury->fresh,
+             fury->early, fury->unbounded, fury->supervisor_us);
+}
+
 static void plan_round(struct round *round, uint64_t *random)
 {
     memset(round, 0, sizeof *round);
     plan_pool(round, random);
     scene->fury = plan_fury(round, random);
-    round->heavy = once_in(random, 60);
-    if (round->heavy && scene->fury.pause_us > 0)
-        scene->fury.pause_us = 60000; /* in between the next spare is forked */
+    round->heavy = once_in(random, 120);
+    if (round->heavy)
+        lighten(round);
     round->threads = 1 + below(random, MOST_THREADS);
     round->ending = (enum ending)below(random, ENDINGS);
     round->seconds = once_in(random, 3) ? below(random, 100) * 1e-3 : below(random, 2500) * 1e-3;
+    describe_plan(round);
 }
 
 /* ---- Checks at the end ---- */
@@ -374,8 +399,8 @@ static void play_round(uint64_t seed)
         pause_us(100);
     step();
     if (now() - begun > SLOW_S)
-        fprintf(stderr, "soak: the round SEED=%llu took %.1f s\n", (unsigned long long)seed,
-                now() - begun);
+        fprintf(stderr, "soak: the round SEED=%llu took %.1f s: %s\n", (unsigned long long)seed,
+                now() - begun, scene->plan);
 }
 
 void be_client(uint64_t seed, double seconds)

@@ -272,7 +272,7 @@ unsigned long kill_some(pid_t client, uint64_t *random)
     current.next = now() + (1 + below(random, 2 * pause_of(fury))) * 1e-6;
     count = children_of(supervisor, workers, MOST_CHILDREN);
     note_reaped(workers, count);
-    if (count > 0 && once_in(random, 10))
+    if (count > 0 && once_in(random, 4))
         burst(workers, count, supervisor, random);
     else if (count > 0)
         kill_one(workers, count, supervisor, random);

@@ -119,23 +119,44 @@ static void check_orphans(pid_t client)
     atomic_store(&scene->stage, SETTING_UP);
 }
 
-static void check_hang(double *last_step, unsigned long *steps)
+_Noreturn static void hang(const char *what, double seconds)
 {
-    if (atomic_load(&scene->steps) != *steps) {
-        *steps = atomic_load(&scene->steps);
-        *last_step = now();
-    } else if (now() - *last_step > patience) {
-        fprintf(stderr, "soak: HANG: nothing has ended for %.0f s\n", patience);
-        describe_all();
-        WRONG("it hangs");
+    fprintf(stderr, "soak: HANG: nothing has %s for %.0f s\n", what, seconds);
+    describe_all();
+    WRONG("it hangs");
+}
+
+/* When something of this kind was seen last. */
+struct pulse {
+    unsigned long count;
+    double last;
+};
+
+static double silence(struct pulse *pulse, unsigned long count)
+{
+    if (count != pulse->count || pulse->last == 0) {
+        pulse->count = count;
+        pulse->last = now();
     }
+    return now() - pulse->last;
+}
+
+/* Items may begin for a while before a long map ends, but not for ever. */
+static void check_hang(struct pulse *begun, struct pulse *ended)
+{
+    unsigned long steps = atomic_load(&scene->steps);
+
+    if (silence(begun, steps + atomic_load(&scene->begun)) > patience)
+        hang("begun or ended", patience);
+    if (silence(ended, steps) > 10 * patience)
+        hang("ended", 10 * patience);
 }
 
 /* Until the client has ended; its status. */
 static int conduct(pid_t client, uint64_t seed, double begun, double seconds)
 {
-    double told = now(), last_step = now();
-    unsigned long steps = 0;
+    struct pulse begins = { 0 }, ends = { 0 };
+    double told = now();
     int status;
 
     for (;;) {
@@ -149,7 +170,7 @@ static int conduct(pid_t client, uint64_t seed, double begun, double seconds)
             told = now();
             tell(begun);
         }
-        check_hang(&last_step, &steps);
+        check_hang(&begins, &ends);
     }
 }
 

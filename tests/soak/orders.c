@@ -31,8 +31,9 @@ static enum kind choose_kind(const struct order *order, enum profile profile, ui
     return once_in(random, 8) ? WORK : QUICK;
 }
 
-static size_t choose_count(enum profile profile, uint64_t *random)
+static size_t choose_count(const struct round *round, enum profile profile, uint64_t *random)
 {
+    bool short_lived = round->options.max_tasks_per_child > 0; /* a fork for a few items */
     static const unsigned most[PROFILES][3] = {
         [PLAIN] = { 40, 600, 6000 },
         [SLOW] = { 5, 15, 50 },
@@ -40,7 +41,7 @@ static size_t choose_count(enum profile profile, uint64_t *random)
         [LIMITED] = { 1, 2, 4 },
     };
 
-    return 1 + below(random, most[profile][below(random, 3)]);
+    return 1 + below(random, most[profile][below(random, short_lived ? 2 : 3)]);
 }
 
 static unsigned choose_size(const struct order *order, uint64_t *random)
@@ -72,7 +73,7 @@ bool plan_order(struct round *round, struct order *order, uint64_t *random)
     order->round = round;
     order->type = (enum type)below(random, TYPES);
     order->single = once_in(random, 2);
-    order->count = order->single ? 1 : choose_count(profile, random);
+    order->count = order->single ? 1 : choose_count(round, profile, random);
     plan_limits(order, profile, random);
     order->first = atomic_fetch_add(&round->next, (long)order->count);
     if (order->first + (long)order->count > ITEMS)

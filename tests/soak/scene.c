@@ -56,8 +56,8 @@ void wrong(const char *file, int line, const char *format, ...)
     va_end(list);
     fprintf(stderr, "soak: WRONG at %s:%d (process %d): %s\n", file, line, getpid(), text);
     if (scene) {
-        fprintf(stderr, "soak: in the round SEED=%llu\n",
-                (unsigned long long)atomic_load(&scene->round_seed));
+        fprintf(stderr, "soak: in the round SEED=%llu: %s\n",
+                (unsigned long long)atomic_load(&scene->round_seed), scene->plan);
         atomic_store(&scene->failed, true);
     }
     _exit(1);

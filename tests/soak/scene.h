@@ -93,6 +93,7 @@ struct scene {
     atomic_int stage;
     atomic_ulong steps; /* anything that shows that it goes on */
     struct fury fury;
+    char plan[256]; /* the round in words */
     struct totals totals;
     atomic_bool failed;
 
@@ -105,6 +106,7 @@ struct scene {
 
     /* By workers. */
     atomic_int last;                /* the one that has begun an item last */
+    atomic_ulong begun;             /* items: as long as there are more it does not hang */
     atomic_ulong wrong;             /* items that found something wrong themselves */
 
     struct mark marks[MARKS];

@@ -177,6 +177,7 @@ static void begin(long id)
     atomic_store_explicit(&mark->at, IN_TASK, memory_order_relaxed);
     atomic_store(&mark->ran, own_pid);
     atomic_store_explicit(&scene->last, own_pid, memory_order_relaxed);
+    atomic_fetch_add_explicit(&scene->begun, 1, memory_order_relaxed);
     begun = atomic_fetch_add(&item->begun, 1) + 1;
     if (begun > pp_attempt() || pp_attempt() > 1 + item->retries)
         atomic_fetch_add(&scene->wrong, 1);
