@@ -199,7 +199,7 @@ void ppi_end_orphans(pp_pool *pool)
 {
     const struct ppi_segment *segment = &pool->queue->segment;
     const struct timespec pause = { .tv_nsec = 500000 };
-    uint64_t deadline = ppi_now_ns() + PPI_SECOND;
+    uint64_t deadline = ppi_now_ns() + 5 * PPI_SECOND;
     struct process supervisor;
     struct marks marks = {
         .seats = (uintptr_t)ppi_segment_part(segment, PPI_SEATS),

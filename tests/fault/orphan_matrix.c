@@ -19,7 +19,7 @@
 #include "support.h"
 #include "trials.h"
 
-enum { WORKERS = 4, KINDS = 4, START_US = 4000, GONE_WITHIN_S = 5 };
+enum { WORKERS = 4, KINDS = 4, START_US = 4000, GONE_WITHIN_S = 10 };
 
 enum victim { CLIENT, SUPERVISOR, VICTIMS };
 
