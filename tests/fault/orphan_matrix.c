@@ -111,14 +111,15 @@ static const struct kind {
 /* ---- The client -------------------------------------------------------------------- */
 
 /* A child of the client's own, which has nothing to do with the pool. */
-static pid_t have_bystander(void)
+static pid_t have_bystander(bool own_session)
 {
     pid_t client = getpid(), pid = fork();
 
     CHECK(pid >= 0);
     if (pid == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
-        setsid();
+        if (own_session)
+            setsid();
         if (getppid() != client)
             _exit(1);
         stay();
@@ -152,12 +153,12 @@ static void use(pp_pool *pool, const struct kind *kind, atomic_int *running)
 
 _Noreturn static void be_client(const struct kind *kind, atomic_int *running)
 {
-    pid_t older = have_bystander(), younger;
+    pid_t older = have_bystander(true), younger;
     pp_pool *pool = pp_pool_new(.processes = WORKERS);
 
     if (!pool)
         CHECK_EQ(errno, ENOTRECOVERABLE);
-    younger = have_bystander();
+    younger = have_bystander(false);
     if (pool)
         use(pool, kind, running);
     end_bystander(older);
