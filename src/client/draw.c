@@ -321,6 +321,7 @@ static void measure_values(pp_iter *iter, struct ppi_chunk *chunk)
     const struct ppi_value *values = result->values;
     size_t bytes = result->count * iter->task->result_size;
 
+    assert(result->count > 0);
     if (iter->task->result_kind != PP_VALUE_) {
         for (size_t i = 0; i < result->count; i++)
             bytes += values[i].size;

@@ -148,10 +148,11 @@ pp_error *ppi_error_copy(const pp_error *error)
 {
     size_t words = words_size(error), function = strlen(error->function) + 1;
     pp_error *copy = malloc(sizeof *copy + words + function);
-    char *text = (char *)(copy + 1);
+    char *text;
 
     if (!copy)
         return NULL;
+    text = (char *)(copy + 1);
     *copy = *error;
     put_words(text, error);
     ppi_set_words(copy, text);

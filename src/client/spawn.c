@@ -102,7 +102,7 @@ int ppi_begin_spawn(pp_pool *pool)
 {
     char **environment = ppi_environment_copy();
     int error = environment ? write_birth(pool) : -EAGAIN;
-    pid_t pid;
+    pid_t pid = -1;
 
     if (!error)
         error = spawn(pool, environment, &pid);
