@@ -247,6 +247,16 @@ static int run_test(const struct harness_test *test)
     return *why ? HARNESS_FAILED : verdict;
 }
 
+/* The same of one that is left out if there is a reason. */
+static int run_unless(const struct harness_test *test, const char *why)
+{
+    if (!why)
+        return run_test(test);
+    printf("skip %s: %.*s\n", test->name, (int)strcspn(why, "\n"), why);
+    fflush(stdout);
+    return HARNESS_SKIPPED;
+}
+
 static bool wanted(const char *name, char **names)
 {
     if (!*names)
@@ -265,13 +275,48 @@ static bool exists(const char *name)
     return false;
 }
 
+/*
+ * Where not all can be tested, under an emulator or valgrind, a file names what is left out:
+ * a line is a program, a test or *, and the reason.
+ */
+static char *read_exceptions(void)
+{
+    const char *path = getenv("TEST_EXCEPTIONS");
+    char *text = path ? harness_read(path) : NULL;
+
+    if (path && !text) {
+        fprintf(stderr, "TEST_EXCEPTIONS: %s: %s\n", path, strerror(errno));
+        exit(EXIT_USAGE);
+    }
+    return text;
+}
+
+/* Why a test is left out: the rest of a line; NULL if it is not. */
+static const char *exception(const char *exceptions, const char *test)
+{
+    char program[64], name[128];
+
+    for (const char *line = exceptions; line; line = strchr(line, '\n')) {
+        int at = 0;
+
+        line += *line == '\n';
+        if (*line != '#' && sscanf(line, "%63[^ \n] %127[^ \n] %n", program, name, &at) == 2 &&
+            at > 0 && strcmp(program, program_invocation_short_name) == 0 &&
+            (strcmp(name, "*") == 0 || strcmp(name, test) == 0))
+            return line + at;
+    }
+    return NULL;
+}
+
 static int run_tests(char **names)
 {
+    char *exceptions = read_exceptions();
     unsigned counts[3] = { 0 };
 
     for (const struct harness_test *test = tests; test; test = test->next)
         if (wanted(test->name, names))
-            counts[run_test(test)]++;
+            counts[run_unless(test, exception(exceptions, test->name))]++;
+    free(exceptions);
     printf("%u passed, %u failed", counts[HARNESS_UNDECIDED], counts[HARNESS_FAILED]);
     if (counts[HARNESS_SKIPPED])
         printf(", %u skipped", counts[HARNESS_SKIPPED]);
