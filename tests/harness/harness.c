@@ -299,9 +299,9 @@ static const char *exception(const char *exceptions, const char *test)
     for (const char *line = exceptions; line; line = strchr(line, '\n')) {
         int at = 0;
 
-        line += *line == '\n';
+        line += *line == '\n'; /* a line without a reason says nothing */
         if (*line != '#' && sscanf(line, "%63[^ \n] %127[^ \n] %n", program, name, &at) == 2 &&
-            at > 0 && strcmp(program, program_invocation_short_name) == 0 &&
+            (size_t)at < strcspn(line, "\n") && strcmp(program, program_invocation_short_name) == 0 &&
             (strcmp(name, "*") == 0 || strcmp(name, test) == 0))
             return line + at;
     }
