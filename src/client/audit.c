@@ -7,6 +7,7 @@
  * mended where the seats leave no doubt; otherwise the task ends as crashed, too: it
  * is never repaired by guess.
  */
+#include "base/point.h"
 #include "client/client.h"
 #include "queue/wake.h"
 
@@ -124,6 +125,7 @@ void ppi_audit(pp_pool *pool, int dead)
     }
     if (!mended)
         return;
+    PPI_POINT(CLIENT_MENDED);
     /* Below head nobody looks for a QUEUED task but for this count. */
     atomic_fetch_add_explicit(&pool->queue->shm->audits, 1, memory_order_release);
     ppi_wake_all(pool->queue);

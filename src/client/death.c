@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "base/point.h"
 #include "client/client.h"
 
 struct notice {
@@ -161,6 +162,7 @@ void ppi_tell_death(pp_pool *pool)
 
     ppi_list_remove(&notice->link);
     ppi_begin_calling(pool, NULL);
+    PPI_POINT(CLIENT_TELLS_DEATH);
     on_death(&notice->death, pool->on_death_user);
     ppi_end_calling(pool);
     free(notice);

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "base/point.h"
 #include "client/client.h"
 #include "queue/wake.h"
 
@@ -173,9 +174,11 @@ static bool take_outcome(pp_pool *pool, const struct ppi_record_shm *record)
         return false;
     if (record->outcome == PPI_OK)
         pool->counts.bytes_out += record->payload_size;
+    PPI_POINT(CLIENT_MARKED);
     flight->left -= record->count;
     if (flight->left == 0) {
         ppi_end_flight(pool, flight);
+        PPI_POINT(CLIENT_FLIGHT_ENDED);
         ppi_settle(result);
     }
     return true;
@@ -189,10 +192,12 @@ static void acknowledge(pp_pool *pool, unsigned seat)
     struct ppi_ack_shm *ack = &pool->queue->shm->acks[seat];
 
     atomic_store_explicit(&ack->taken, pool->taken[seat], memory_order_release);
+    PPI_POINT(CLIENT_ACKNOWLEDGED);
     atomic_thread_fence(memory_order_seq_cst);
     if (atomic_load_explicit(&ppi_queue_seat(pool->queue, seat)->wants_room,
                              memory_order_relaxed)) {
         atomic_fetch_add(&ack->bell, 1);
+        PPI_POINT(CLIENT_ROOM_RUNG);
         pool->queue->futex->wake(&ack->bell, 1);
     }
 }
@@ -201,6 +206,7 @@ void ppi_condemn(pp_pool *pool, unsigned seat, uint32_t incarnation)
 {
     atomic_store_explicit(&pool->queue->shm->acks[seat].condemned, incarnation,
                           memory_order_release);
+    PPI_POINT(CLIENT_CONDEMNED);
     ppi_poke(pool);
 }
 
@@ -249,10 +255,12 @@ static bool take_seat(pp_pool *pool, unsigned seat, uint32_t incarnation, uint64
     while (taken != tail) {
         struct ppi_record_shm record = shm->records[taken++ % PPI_RECORDS];
 
+        PPI_POINT(CLIENT_COPIED);
         record.seat = (uint16_t)seat; /* whatever it says */
         if (is_supervisors(&record) || !take_outcome(pool, &record))
             ppi_condemn(pool, seat, incarnation);
     }
+    PPI_POINT(CLIENT_TAKEN);
     pool->taken[seat] = taken;
     acknowledge(pool, seat);
     return true;
@@ -321,24 +329,30 @@ static void bury(pp_pool *pool, const struct ppi_record_shm *record)
 {
     uint32_t incarnation = (uint32_t)record->position;
 
+    PPI_POINT(CLIENT_BURIES);
     if (seated(pool, record->seat) == incarnation)
         take_seat(pool, record->seat, incarnation, record->first);
+    PPI_POINT(CLIENT_LAST_TAKEN);
     if (!(record->flags & PPI_ENDED))
         end_unrecorded(pool, record);
     if (!(record->flags & PPI_ENDED))
         end_claims_of(pool, death_of(record));
+    PPI_POINT(CLIENT_CLAIMS_ENDED);
     ppi_note_death(pool, record);
     /* Whatever the dead had claimed to have written, the next begins where we are. */
     atomic_store_explicit(&pool->queue->shm->acks[record->seat].taken,
                           pool->taken[record->seat], memory_order_release);
+    PPI_POINT(CLIENT_SEAT_EMPTIED);
     if (is_dismissed(pool, record->seat)) /* it may be long until the seat is used again */
         ppi_segment_release_foreign(ppi_queue_outbox(pool->queue, record->seat),
                                     pool->queue->outbox_size);
     pool->released[record->seat] = incarnation;
+    PPI_POINT(CLIENT_BURIED);
     if ((WIFSIGNALED(record->code) || pool->audit_again) && !(record->flags & PPI_ENDED))
         ppi_audit(pool, record->seat);
     atomic_store_explicit(&pool->queue->shm->acks[record->seat].released, incarnation,
                           memory_order_release); /* partner: free_seat() in the supervisor */
+    PPI_POINT(CLIENT_RELEASED);
     if (atomic_load_explicit(&pool->queue->shm->command, memory_order_relaxed) < PPI_FINISH)
         ppi_poke(pool); /* it may have waited for a seat */
 }
@@ -377,6 +391,7 @@ static bool take_control(pp_pool *pool)
         struct ppi_record_shm record =
             pool->queue->control->records[pool->control_taken++ % PPI_CONTROL_RECORDS];
 
+        PPI_POINT(CLIENT_CONTROL_COPIED);
         if (record.outcome == PPI_DEATH) {
             bury(pool, &record);
             continue;

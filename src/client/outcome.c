@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "base/point.h"
 #include "client/client.h"
 
 static uint64_t bits(size_t from, size_t to) /* of one word, from < to <= 64 */
@@ -180,6 +181,7 @@ void ppi_settle(pp_result *result)
         ppi_drop_needless_rest(result);
         ppi_sort_failures(result);
     }
+    PPI_POINT(CLIENT_COMPLETE);
     ppi_list_remove(&result->waiting);
     if (result->block)
         ppi_free_arguments(result);
@@ -191,6 +193,7 @@ void ppi_settle(pp_result *result)
         ppi_result_destroy(result);
     } else if (ppi_first_failure(result) ? result->error_callback : result->callback) {
         ppi_list_append(&pool->due, &result->waiting);
+        PPI_POINT(CLIENT_DUE);
         pool->made_due++;
         ppi_rouse(pool);
     } else {
@@ -198,5 +201,6 @@ void ppi_settle(pp_result *result)
         if (result->is_chunk && ppi_chunk_of(result)->iter)
             ppi_chunk_settled(ppi_chunk_of(result));
     }
+    PPI_POINT(CLIENT_SETTLED);
     ppi_notify(pool);
 }

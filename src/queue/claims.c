@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "queue/claims.h"
 
+#include "base/point.h"
 #include "queue/spin.h"
 
 #define STATE(word) ((enum ppi_claim_state)((word) >> 16 & 0xff))
@@ -48,6 +49,7 @@ void ppi_publish(struct ppi_queue *queue, uint64_t position)
        tail sees the slot. */
     atomic_store_explicit(word_of(queue, position), ppi_claim_word(position, PPI_QUEUED, 0),
                           memory_order_release);
+    PPI_POINT(CLIENT_QUEUED);
     atomic_store_explicit(&queue->shm->tail, position + 1, memory_order_release);
     ppi_publish_cpu(queue, &queue->shm->client_cpu);
 }
@@ -66,9 +68,11 @@ static bool take(struct ppi_claimer *claimer, uint64_t position, struct ppi_star
     if (!is_open(position, seen))
         return false;
     atomic_store_explicit(&claimer->seat->intent, position, memory_order_release);
+    PPI_POINT(WORKER_INTENDS);
     if (!atomic_compare_exchange_strong_explicit(word, &seen, mine, memory_order_seq_cst,
                                                  memory_order_relaxed))
         return false;
+    PPI_POINT(WORKER_CLAIMED);
     start->position = position;
     start->first = ppi_queue_slot(queue, position)->begin;
     start->attempt = 1;
@@ -150,6 +154,7 @@ static bool take_next(struct ppi_claimer *claimer, struct ppi_start *start)
     uint64_t head = atomic_load_explicit(hint, memory_order_acquire);
     bool taken = take_known(claimer, head, start) || take_new(claimer, head, start);
 
+    PPI_POINT(WORKER_LOOKED_ON);
     /* Helps others, but not at each step; that it fails does no harm. */
     if (claimer->next - head >= HEAD_STEP || (!taken && claimer->next != head))
         atomic_compare_exchange_strong_explicit(hint, &head, claimer->next,
@@ -218,9 +223,11 @@ bool ppi_requeue(struct ppi_queue *queue, uint64_t position, unsigned seat, uint
         return false;
     atomic_store_explicit(resume_of(queue, position), item, memory_order_release);
     atomic_store_explicit(attempt_of(queue, position), attempt, memory_order_release);
+    PPI_POINT(SUPERVISOR_RESUME_SAID);
     if (!atomic_compare_exchange_strong(word_of(queue, position), &mine,
                                         ppi_claim_word(position, PPI_REQUEUED, 0)))
         return false;
+    PPI_POINT(SUPERVISOR_REQUEUED);
     atomic_fetch_add_explicit(&queue->control->requeues, 1, memory_order_release);
     return true;
 }
@@ -248,6 +255,7 @@ bool ppi_withdraw(struct ppi_queue *queue, uint64_t position)
 void ppi_set_cancelled(struct ppi_queue *queue, uint64_t position, enum ppi_cancelled how)
 {
     atomic_store(&queue->shm->cancels[position % PPI_WINDOW], cancel_word(position, how));
+    PPI_POINT(CLIENT_CANCEL_SAID);
     /* Partners: the fences in ppi_run_task() and in the supervisor's look. */
     atomic_thread_fence(memory_order_seq_cst);
 }

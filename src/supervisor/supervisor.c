@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/point.h"
 #include "base/process.h"
 #include "queue/wake.h"
 #include "supervisor/supervisor.h"
@@ -31,6 +32,7 @@
 static void set_state(struct ppi_supervisor *supervisor, enum ppi_pool_state state)
 {
     atomic_store_explicit(&supervisor->queue.control->state, state, memory_order_release);
+    PPI_POINT(SUPERVISOR_SAID_STATE);
     ppi_wake_all(&supervisor->queue);
 }
 
@@ -56,6 +58,7 @@ static void announce_life(struct ppi_supervisor *supervisor)
     syscall(SYS_set_robust_list, head, sizeof *head);
     /* Nobody is woken: who sleeps on its former value sleeps on until it is marked. */
     atomic_store_explicit(&control->life, self | FUTEX_WAITERS, memory_order_release);
+    PPI_POINT(SUPERVISOR_LIVES);
 }
 
 /* ---- Ending ---- */
@@ -65,7 +68,9 @@ static void end(struct ppi_supervisor *supervisor, enum ppi_pool_state state)
     if (supervisor->over)
         return;
     supervisor->killing = true;
+    PPI_POINT(SUPERVISOR_ENDS);
     supervisor->kind->end(supervisor);
+    PPI_POINT(SUPERVISOR_ALL_ENDED);
     set_state(supervisor, state);
     supervisor->over = true;
 }
@@ -77,6 +82,7 @@ static void give_up(struct ppi_supervisor *supervisor, int status, int code, con
 
     if (supervisor->over)
         return;
+    PPI_POINT(SUPERVISOR_GIVES_UP);
     control->failure_status = status;
     control->failure_code = code;
     snprintf(control->failure, sizeof control->failure, "%s", why);
@@ -183,6 +189,7 @@ static void fill_up(struct ppi_supervisor *supervisor)
     if (supervisor->over || command_of(supervisor) >= PPI_FINISH)
         return;
     missing = ppi_fit_size(supervisor);
+    PPI_POINT(SUPERVISOR_FITTED);
     if (supervisor->retry_at_ns != PPI_NEVER && ppi_now_ns() < supervisor->retry_at_ns)
         return;
     supervisor->retry_at_ns = fork_some(supervisor, missing);
@@ -208,6 +215,7 @@ static void sleep_until_news(struct ppi_supervisor *supervisor)
     sigset_t none;
 
     sigemptyset(&none); /* SIGCHLD comes here, and nowhere else */
+    PPI_POINT(SUPERVISOR_SLEEPS);
     if (ppoll(fds, 2, until == PPI_NEVER ? NULL : &left,
               supervisor->kind->has_children ? &none : NULL) <= 0)
         return;
@@ -259,13 +267,17 @@ void ppi_supervise(struct ppi_supervisor *supervisor)
     if (!supervisor->over)
         atomic_store_explicit(&supervisor->queue.control->state, PPI_POOL_RUNNING,
                               memory_order_release);
+    PPI_POINT(SUPERVISOR_STARTED);
     while (!supervisor->over) {
         ppi_keep_spare(supervisor);
         sleep_until_news(supervisor);
+        PPI_POINT(SUPERVISOR_WOKEN);
         supervisor->ending = command_of(supervisor) == PPI_FINISH;
         ppi_ring_owed_event(&supervisor->queue);
         supervisor->kind->look(supervisor);
+        PPI_POINT(SUPERVISOR_LOOKED);
         obey(supervisor);
+        PPI_POINT(SUPERVISOR_OBEYED);
         ppi_show_seats(supervisor);
         fill_up(supervisor);
     }
@@ -278,9 +290,12 @@ _Noreturn void ppi_supervisor_run(const struct ppi_heritage *heritage)
     ppi_become_supervisor();
     if (supervisor.heritage) /* a task has made a pool; otherwise it is zero */
         memset(&supervisor, 0, sizeof supervisor);
+    PPI_POINT(SUPERVISOR_BORN);
     ppi_begin_supervising(&supervisor, heritage, &ppi_processes);
     if (ppi_segment_confine_supervisor(&supervisor.queue.segment) != 0)
         give_up(&supervisor, 0, -ENOMEM, "cannot protect the shared memory");
+    PPI_POINT(SUPERVISOR_CONFINED);
     ppi_supervise(&supervisor);
+    PPI_POINT(SUPERVISOR_LEAVES);
     _exit(0);
 }
