@@ -78,12 +78,14 @@ void ppi_reap_supervisor(pp_pool *pool)
     pool->has_thread = false;
 }
 
+/* Whether a seat's first worker has been ready: otherwise there would not be a second one. */
 static bool is_ready(const pp_pool *pool, unsigned seat)
 {
     const struct ppi_seat_shm *shm = ppi_queue_seat(pool->queue, seat);
 
-    return atomic_load_explicit(&shm->incarnation, memory_order_acquire) != 0 &&
-           atomic_load_explicit(&shm->state, memory_order_acquire) == PPI_SEAT_READY;
+    return ppi_announced(pool, seat) > 1 ||
+           (atomic_load_explicit(&shm->incarnation, memory_order_acquire) != 0 &&
+            atomic_load_explicit(&shm->state, memory_order_acquire) == PPI_SEAT_READY);
 }
 
 /*

@@ -99,6 +99,17 @@ static void describe_death(char *text, size_t size, int status)
         snprintf(text, size, "exited with status %d", WEXITSTATUS(status));
 }
 
+/*
+ * Whether pp_pool_new() waits for this worker, and fails without it: one of the first, if it
+ * has not been ready.  Once it has been the client may have gone on, and not said so yet.
+ */
+static bool is_awaited(const struct ppi_supervisor *supervisor, unsigned seat)
+{
+    return command_of(supervisor) == PPI_STARTING && seat < supervisor->size &&
+           supervisor->places[seat].incarnation == 1 &&
+           ppi_state_of(supervisor, seat) != PPI_SEAT_READY;
+}
+
 /* A worker died outside of any task: is there any use in replacing it? */
 static void count_death(struct ppi_supervisor *supervisor, unsigned seat, int status)
 {
@@ -119,7 +130,7 @@ static void count_death(struct ppi_supervisor *supervisor, unsigned seat, int st
         snprintf(why, sizeof why, "%s %s",
                  state == PPI_SEAT_READY ? "an idle worker" : "a worker's initializer", how);
     if (ppi_limit_allows(&supervisor->limit, ppi_now_ns(), state == PPI_SEAT_READY) &&
-        command_of(supervisor) != PPI_STARTING)
+        !is_awaited(supervisor, seat))
         return;
     supervisor->queue.control->failure_seat = seat; /* there may be more to tell of it */
     if (state == PPI_SEAT_FAILED)
@@ -145,7 +156,8 @@ static uint64_t fork_failed(struct ppi_supervisor *supervisor, int error)
     char why[128];
 
     snprintf(why, sizeof why, "cannot fork a worker: %s", strerrordesc_np(-error));
-    if (command_of(supervisor) == PPI_STARTING)
+    if (atomic_load_explicit(&supervisor->queue.control->state, memory_order_relaxed) ==
+        PPI_POOL_STARTING) /* one of the first: pp_pool_new() waits for it */
         give_up(supervisor, 0, error, why);
     if (supervisor->alive > 0)
         supervisor->none_since_ns = 0;

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* The initializer: it runs in each worker before its first task, and may fail. */
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "support.h"
@@ -144,6 +146,62 @@ static int read_answer(void *arg)
 }
 
 /* What its argument points to is seen as it was at creation, also much later. */
+/* ---- Workers that die when they are ready, while others are not ---- */
+
+struct couple {
+    atomic_int first;       /* pid of the worker that is ready first */
+    atomic_bool replaced;   /* another has come in its place */
+};
+
+static bool is_asleep(pid_t pid)
+{
+    char path[64], line[256] = "", *end;
+    FILE *file;
+
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    file = fopen(path, "re");
+    if (file && !fgets(line, sizeof line, file))
+        line[0] = '\0';
+    if (file)
+        fclose(file);
+    end = strrchr(line, ')');
+    return end && end[2] == 'S';
+}
+
+/* That with id 1 kills the other, which then has nothing to do, and is ready itself only when
+   that has a successor. */
+static int outlive(void *arg)
+{
+    struct couple *couple = arg;
+
+    if (pp_worker_id() == 0) {
+        if (pp_worker_incarnation() == 1)
+            atomic_store(&couple->first, getpid());
+        else
+            atomic_store(&couple->replaced, true);
+        return 0;
+    }
+    while (atomic_load(&couple->first) == 0 || !is_asleep(atomic_load(&couple->first)))
+        harness_nap();
+    kill(atomic_load(&couple->first), SIGKILL);
+    while (!atomic_load(&couple->replaced))
+        harness_nap();
+    return 0;
+}
+
+TEST(one_that_is_ready_may_die)
+{
+    struct couple *couple = shared_new(sizeof *couple);
+    pp_pool *pool = pp_pool_new(.processes = 2, .initializer = outlive, .initarg = couple);
+    int value = 0;
+
+    CHECK(pool != NULL);
+    CHECK_EQ(pp_apply(pool, PP_CALL(get_answer), &value), 0);
+    CHECK_EQ(pp_stats_of(pool).deaths, 1);
+    finish(pool);
+    shared_free(couple, sizeof *couple);
+}
+
 TEST(argument_is_that_of_creation)
 {
     int value = 5, out = 0;
