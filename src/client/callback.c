@@ -16,7 +16,7 @@ bool ppi_in_callback(const pp_pool *pool)
 
 bool ppi_has_due(const pp_pool *pool)
 {
-    return !ppi_list_empty(&pool->due) || !ppi_list_empty(&pool->deaths);
+    return !ppi_list_empty(&pool->due) || (pool->on_death && !ppi_list_empty(&pool->deaths));
 }
 
 void ppi_begin_calling(pp_pool *pool, pp_result *result)

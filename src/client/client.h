@@ -350,7 +350,10 @@ bool ppi_death_is_next(const pp_pool *pool);
 /* Locked.  Tells of the first, without the lock. */
 void ppi_tell_death(pp_pool *pool);
 
-/* Locked.  Deaths are to be told to this function; 0 or -errno. */
+/* Notices of deaths are kept from now on, until it is known whom to tell; 0 or -ENOMEM. */
+int ppi_hear_of_deaths(pp_pool *pool);
+
+/* Locked.  They, and those to come, are to be told to this function; 0 or -errno. */
 int ppi_tell_deaths_to(pp_pool *pool, pp_death_callback *on_death, void *user);
 
 /* Locked.  Nobody wants to hear of any more. */

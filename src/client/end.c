@@ -357,7 +357,6 @@ PPI_PUBLIC int pp_pool_free(pp_pool *pool)
     pthread_mutex_destroy(&pool->lock);
     ppi_flights_free(pool->flights);
     munmap(pool->creator, PPI_PAGE);
-    free(pool->dying);
     free(pool);
     return 0;
 }

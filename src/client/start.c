@@ -201,6 +201,8 @@ int ppi_start(pp_pool *pool, const pp_pool_options *options, pp_error **error)
     if (!code)
         code = -ppi_loop_open(pool);
     PPI_POINT(CLIENT_CONFINED);
+    if (!code && options->on_death)
+        code = -ppi_hear_of_deaths(pool);
     pthread_mutex_lock(&pool->lock);
     await(pool, code ? is_born : has_started);
     if (pool->lost)

@@ -189,16 +189,26 @@ static int outlive(void *arg)
     return 0;
 }
 
+static void on_death(const pp_death *death, void *user)
+{
+    (void)death;
+    atomic_fetch_add((atomic_int *)user, 1);
+}
+
+/* It is told of when there is a pool. */
 TEST(one_that_is_ready_may_die)
 {
     struct couple *couple = shared_new(sizeof *couple);
-    pp_pool *pool = pp_pool_new(.processes = 2, .initializer = outlive, .initarg = couple);
+    atomic_int told = 0;
+    pp_pool *pool = pp_pool_new(.processes = 2, .initializer = outlive, .initarg = couple,
+                                .on_death = on_death, .user = &told);
     int value = 0;
 
     CHECK(pool != NULL);
     CHECK_EQ(pp_apply(pool, PP_CALL(get_answer), &value), 0);
     CHECK_EQ(pp_stats_of(pool).deaths, 1);
     finish(pool);
+    CHECK_EQ(atomic_load(&told), 1);
     shared_free(couple, sizeof *couple);
 }
 
