@@ -55,7 +55,8 @@ struct stage {
         atomic_int pid; /* of whom it was carried out on, or 0 */
         atomic_uint released;
     } carried[ORDERS];
-    atomic_uint bell;   /* rung for run.c */
+    pid_t watcher;      /* run.c */
+    atomic_uint bell;   /* rung for it */
     atomic_uint events; /* passages of points, in all */
     atomic_uint passed[ROLES][PPI_POINT_COUNT];
     struct trace trace[TRACE]; /* the last of them */

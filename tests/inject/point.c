@@ -46,8 +46,13 @@ static void carry_out(int which)
     ring();
     if (stage->orders[which].action == KILL)
         kill(getpid(), SIGKILL);
-    while (!atomic_load(released))
-        syscall(SYS_futex, released, FUTEX_WAIT, 0, NULL, NULL, 0);
+    while (!atomic_load(released)) {
+        const struct timespec patience = { 1, 0 };
+
+        syscall(SYS_futex, released, FUTEX_WAIT, 0, &patience, NULL, 0);
+        if (kill(stage->watcher, 0) != 0)
+            kill(getpid(), SIGKILL); /* nobody will ever let go of us */
+    }
 }
 
 static bool is_meant(int which, enum role role, enum ppi_point point)

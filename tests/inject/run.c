@@ -28,6 +28,7 @@
 enum { MOST_CHILDREN = 64 };
 
 #define LOOK_S 0.0002 /* between two looks at everybody */
+#define STOPPED_S 0.1 /* longer than this nobody is, though somebody else wakes now and then */
 #define HANG_S 3.0    /* nobody is stopped, all sleep, and nothing has come of it for so long */
 #define LONG_S 60.0   /* not even this makes a run take so long */
 #define GONE_S 2.0    /* after the client's end */
@@ -124,6 +125,7 @@ struct watch {
     pid_t client;
     double begun;
     double quiet_since; /* 0: they are not */
+    double stopped_since; /* 0: nobody is */
     unsigned events;    /* when they were found so */
     struct verdict *verdict;
 };
@@ -171,9 +173,12 @@ static void let_go(int which)
 /* Those that are stopped go on when all others wait. */
 static void release_when_quiet(struct watch *watch)
 {
-    if (quiet_for(watch) <= watch->scenario->settle_s)
+    if (watch->stopped_since == 0)
+        watch->stopped_since = harness_now();
+    if (quiet_for(watch) <= watch->scenario->settle_s &&
+        (watch->quiet_since == 0 || harness_now() - watch->stopped_since < STOPPED_S))
         return;
-    watch->quiet_since = 0;
+    watch->quiet_since = watch->stopped_since = 0;
     for (int which = FIRST; which < ORDERS; which++)
         if (is_stopped(which)) {
             let_go(which);
@@ -319,6 +324,7 @@ static void set_stage(const struct order orders[ORDERS])
 {
     memset(stage, 0, sizeof *stage);
     memcpy(stage->orders, orders, sizeof stage->orders);
+    stage->watcher = getpid();
     atomic_store(&stage->carried[FIRST].due, true);
 }
 
