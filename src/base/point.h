@@ -7,9 +7,9 @@
  * that belongs to it has not.  In the library it is nothing at all: only tests/inject, which
  * builds the sources once more for itself, defines PPI_POINTS and ppi_point().
  *
- * The list is in the order of the protocol, and says how things stand at each point.  A point's
- * name begins with whose it is; what is the same for several (RING_, WAKE_, EVENT_) is passed by
- * whoever wakes.
+ * The list is in the order of the protocol, and says how things stand at each point.  A
+ * point's name begins with whose it is; what is the same for several (RING_, WAKE_, EVENT_) is
+ * passed by whoever wakes.
  */
 #ifndef PPI_BASE_POINT_H
 #define PPI_BASE_POINT_H

@@ -3,12 +3,12 @@
  * inject.h - processes that are stopped and killed between any two steps of the protocol
  *
  * The library is built once more, with the points of src/base/point.h.  A run is a process of
- * its own, the client, which works off a scenario: a pool, some tasks, and at the end everything
- * is looked at.  What is to happen at which point stands in orders, in a page that all processes
+ * its own, the client, which works off a scenario: a pool, some tasks, and at the end all is
+ * looked at.  What is to happen at which point stands in orders, in a page that all processes
  * share.  A stopped process sleeps in the kernel and can be killed there like any other.
  *
  * point.c is what happens at a point, scenarios*.c and judge.c are in the client, run.c is
- * outside of all of them: it waits until whoever is not stopped has nothing left to do, lets go
+ * outside of all of them: it waits until whoever is not stopped has nothing to do, lets go
  * of whoever is, and looks who is left.  walk.c goes through the points.
  */
 #ifndef TESTS_INJECT_INJECT_H
@@ -81,7 +81,7 @@ _Noreturn void violated(const char *format, ...) __attribute__((format(printf, 1
 struct scenario {
     const char *name;
     void (*run)(void);
-    double settle_s; /* it has time limits: who waits for one is not idle before this is over */
+    double settle_s; /* it has time limits: who waits for one is not idle before this */
     bool two_cpus;   /* what it shows needs two CPUs, and luck */
 };
 

@@ -23,7 +23,7 @@ static unsigned lost;
 
 static struct harness_holdings *before;
 
-/* ---- The client's life ---------------------------------------------------------------- */
+/* ---- The client's life ---- */
 
 _Noreturn static void end(void)
 {
@@ -103,7 +103,7 @@ pp_pool *open_pool(const pp_pool_options *options)
     end();
 }
 
-/* ---- Items ---------------------------------------------------------------------------- */
+/* ---- Items ---- */
 
 struct nature good(long id)
 {
@@ -155,7 +155,8 @@ void judge_code(int code, const pp_error *error, long id, struct nature nature)
     unsigned runs = atomic_load(&stage->runs[id % ITEMS]);
 
     if (code != 0 && !explains(&nature, code, error, id))
-        violated("item %ld ended with %d (%s), which nothing explains; it has run %u times; %u lost",
+        violated("item %ld ended with %d (%s), which nothing explains; it has run %u times; "
+                 "%u lost",
                  id, code, error ? error->message : pp_strerror(code), runs, lost);
     if (code == 0 && (nature.endless || nature.raises || (nature.crashes && !nature.times)))
         violated("item %ld has succeeded, which cannot be", id);
@@ -211,7 +212,7 @@ void await_begun(unsigned count, pp_result *result)
         harness_nap();
 }
 
-/* ---- The pool afterwards ----------------------------------------------------------------- */
+/* ---- The pool afterwards ---- */
 
 void works_on(pp_pool *pool)
 {

@@ -42,7 +42,7 @@ struct expected {
     struct nature (*nature)(long id);
 };
 
-/* Gets a result, which may be NULL where it could not be submitted, looks at each item, frees it. */
+/* Gets a result, NULL where it could not be submitted; looks at each item; frees it. */
 void judge(pp_result *result, const struct expected *expected);
 
 /* The same for something that was waited for. */
@@ -57,7 +57,7 @@ void works_on(pp_pool *pool);
 /* Nothing is open; all that was taken has been given back. */
 void check_empty(pp_pool *pool);
 
-/* Closes, joins and frees, and looks at all that is left.  Some deaths are the scenario's own. */
+/* Closes, joins, frees, and looks at all that is left.  So many deaths are the scenario's. */
 void finish(pp_pool *pool, unsigned deaths);
 
 /* Nature of ordinary items. */

@@ -2,8 +2,8 @@
 /*
  * One run, seen from outside.
  *
- * Whoever is stopped goes on when all others sleep: then they wait for it, or for nothing.  That
- * is looked up in /proc, twice, and nobody may have passed a point in between.  Time counts only
+ * Whoever is stopped goes on when all others sleep: then they wait for it, or for nothing.
+ * That is looked up in /proc, and nobody may have passed a point meanwhile.  Time counts only
  * where a scenario has time limits, and when something hangs.
  */
 #include <ctype.h>
@@ -29,13 +29,14 @@ enum { MOST_CHILDREN = 64 };
 
 #define LOOK_S 0.0002 /* between two looks at everybody */
 #define STOPPED_S 0.1 /* longer than this nobody is, though somebody else wakes now and then */
-#define HANG_S 3.0    /* nobody is stopped, all sleep, and nothing has come of it for so long */
+#define HANG_S 3.0    /* all sleep, nobody is stopped, and nothing has come of it */
 #define LONG_S 60.0   /* not even this makes a run take so long */
 #define GONE_S 2.0    /* after the client's end */
 
 void prepare_stage(void)
 {
-    stage = mmap(NULL, sizeof *stage, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    stage = mmap(NULL, sizeof *stage, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+                 0);
     if (stage == MAP_FAILED)
         abort();
     prctl(PR_SET_CHILD_SUBREAPER, 1);
@@ -47,7 +48,7 @@ void leave_stage(void)
     stage = NULL;
 }
 
-/* ---- Who is there, and what they do ------------------------------------------------ */
+/* ---- Who is there, and what they do ---- */
 
 static size_t read_file(const char *path, char *text, size_t size)
 {
@@ -118,7 +119,7 @@ static bool all_sleep(pid_t ancestor)
     return true;
 }
 
-/* ---- Waiting ------------------------------------------------------------------------- */
+/* ---- Waiting ---- */
 
 struct watch {
     const struct scenario *scenario;
@@ -155,7 +156,8 @@ static double quiet_for(struct watch *watch)
 
 static bool is_stopped(int which)
 {
-    return stage->orders[which].action == STOP && atomic_load(&stage->carried[which].pid) != 0 &&
+    return stage->orders[which].action == STOP &&
+           atomic_load(&stage->carried[which].pid) != 0 &&
            !atomic_load(&stage->carried[which].released);
 }
 
@@ -186,7 +188,7 @@ static void release_when_quiet(struct watch *watch)
         }
 }
 
-/* ---- The verdict ---------------------------------------------------------------------- */
+/* ---- The verdict ---- */
 
 static void append(char *text, size_t size, const char *more)
 {
@@ -246,7 +248,8 @@ static void judge_client(struct verdict *verdict, int status)
         snprintf(why, sizeof why, "the client was killed by SIG%s",
                  sigabbrev_np(WTERMSIG(status)));
         complain(verdict, why);
-    } else if (WIFEXITED(status) && (WEXITSTATUS(status) != 0 || !atomic_load(&stage->ended))) {
+    } else if (WIFEXITED(status) &&
+               (WEXITSTATUS(status) != 0 || !atomic_load(&stage->ended))) {
         snprintf(why, sizeof why, "the client exited with %d", WEXITSTATUS(status));
         complain(verdict, why);
     }

@@ -31,7 +31,7 @@ static long value_of(long id)
     return 5 * id + 3;
 }
 
-/* ---- Crashes in the middle of a chunk -------------------------------------------------- */
+/* ---- Crashes in the middle of a chunk ---- */
 
 static bool is_deadly(long id)
 {
@@ -127,7 +127,7 @@ void run_told(void)
     MUST(pp_pool_free(pool) == 0);
 }
 
-/* ---- A crash that is described ------------------------------------------------------------ */
+/* ---- A crash that is described ---- */
 
 static long fault(long id)
 {
@@ -152,7 +152,7 @@ void run_report(void)
     finish(pool, 1);
 }
 
-/* ---- Raising ------------------------------------------------------------------------------ */
+/* ---- Raising ---- */
 
 static long refuse(long id)
 {
@@ -186,7 +186,7 @@ void run_raise(void)
     finish(pool, 0);
 }
 
-/* ---- What workers can write ------------------------------------------------------------------ */
+/* ---- What workers can write ---- */
 
 /* Commits a record of no task. */
 static long lie(long id)
@@ -289,7 +289,7 @@ void run_owed(void)
     finish(pool, 0);
 }
 
-/* ---- Births ------------------------------------------------------------------------------------ */
+/* ---- Births ---- */
 
 /* A replacement is a process that waits already. */
 void run_spare(void)

@@ -12,7 +12,8 @@
 #define LIMIT_S 0.002
 #define GRACE_S 0.002
 
-static pp_result *submit(pp_pool *pool, const pp_task *task, long id, double limit, double grace)
+static pp_result *submit(pp_pool *pool, const pp_task *task, long id, double limit,
+                         double grace)
 {
     return pp_apply_async_with(pool, (pp_call){ task, &id },
                                &(pp_async_options){ .size = sizeof(pp_async_options),
@@ -25,7 +26,7 @@ static void judge_one(pp_result *result, long id, struct nature (*nature)(long))
     judge(result, &(struct expected){ id, 1, wrong_number, nature });
 }
 
-/* ---- Time limits --------------------------------------------------------------------- */
+/* ---- Time limits ---- */
 
 /* The second item of a chunk does not end. */
 static long stay(long id)
@@ -57,7 +58,7 @@ void run_limit(void)
     finish(pool, 8); /* any item may be found to have run too long */
 }
 
-/* ---- Grace ------------------------------------------------------------------------------- */
+/* ---- Grace ---- */
 
 static volatile sig_atomic_t told;
 
@@ -114,7 +115,7 @@ void run_grace(void)
     finish(pool, 2);
 }
 
-/* ---- Cancelling ------------------------------------------------------------------------------ */
+/* ---- Cancelling ---- */
 
 static long hang(long id)
 {
@@ -185,7 +186,7 @@ void run_soon(void)
     finish(pool, 0);
 }
 
-/* ---- Workers that leave ---------------------------------------------------------------------- */
+/* ---- Workers that leave ---- */
 
 static void count_end(void *local)
 {
@@ -236,7 +237,7 @@ void run_resize(void)
     finish(pool, 0);
 }
 
-/* ---- Pools that end before their tasks --------------------------------------------------------- */
+/* ---- Pools that end before their tasks ---- */
 
 static void begin_work(pp_pool *pool, pp_result *results[3])
 {

@@ -11,7 +11,7 @@
 #include "judge.h"
 #include "scenarios.h"
 
-/* ---- Calls ---------------------------------------------------------------------------- */
+/* ---- Calls ---- */
 
 static void apply(pp_pool *pool, long id)
 {
@@ -62,7 +62,7 @@ void run_calls(void)
     finish(pool, 0);
 }
 
-/* ---- Maps: values in the outbox, or in place ---------------------------------------------- */
+/* ---- Maps: values in the outbox, or in place ---- */
 
 struct wide {
     long id;
@@ -126,7 +126,7 @@ void run_shared(void)
     finish(pool, 0);
 }
 
-/* ---- Strings: in the record, in the outbox, among the arguments, and none ------------------- */
+/* ---- Strings: in the record, in the outbox, among the arguments, and none ---- */
 
 enum { LONG_TEXT = 100 };
 
@@ -186,7 +186,7 @@ void run_strings(void)
     finish(pool, 0);
 }
 
-/* ---- More than there is room for ------------------------------------------------------------- */
+/* ---- More than there is room for ---- */
 
 /* A ring has room for 1024 records, and who submits takes none of them in. */
 void run_full(void)
@@ -212,7 +212,7 @@ void run_backlog(void)
     finish(pool, 0);
 }
 
-/* ---- Iterators ---------------------------------------------------------------------------------- */
+/* ---- Iterators ---- */
 
 static bool draw(void *item, void *user)
 {
@@ -267,7 +267,7 @@ void run_imap_unordered(void)
     iterate(false, 9);
 }
 
-/* ---- Threads of the client's ------------------------------------------------------------------------ */
+/* ---- Threads of the client's ---- */
 
 struct caller {
     pp_pool *pool;
@@ -296,7 +296,7 @@ void run_followers(void)
     finish(pool, 0);
 }
 
-/* ---- Callbacks ------------------------------------------------------------------------------------------ */
+/* ---- Callbacks ---- */
 
 static void on_end(pp_result *result, void *user)
 {
@@ -355,12 +355,13 @@ void run_poll(void)
     finish(pool, 0);
 }
 
-/* ---- Waiting awake ------------------------------------------------------------------------------------------ */
+/* ---- Waiting awake ---- */
 
-/* A burst of short tasks, and then single ones: workers search and nap, the client waits awake. */
+/* A burst of short tasks, then single ones: workers search and nap, the client waits awake. */
 void run_search(void)
 {
-    pp_pool *pool = open_pool(&(pp_pool_options){ .size = sizeof(pp_pool_options), .processes = 2 });
+    const pp_pool_options options = { .size = sizeof options, .processes = 2 };
+    pp_pool *pool = open_pool(&options);
 
     judge_numbers(map_async(pool, number_task, 0, 200, 1), 0, 200);
     for (long id = 200; id < 220; id++)

@@ -22,7 +22,7 @@ struct place {
 static unsigned profile[MOST_SCENARIOS][ROLES][PPI_POINT_COUNT];
 static atomic_uint (*ever)[PPI_POINT_COUNT];
 
-/* ---- Words ------------------------------------------------------------------------- */
+/* ---- Words ---- */
 
 static const char *const action_names[] = { "nothing", "stop", "kill" };
 
@@ -66,11 +66,12 @@ static void report(const struct scenario *scenario, const struct order orders[OR
         spell_order(&orders[FIRST], first, sizeof first);
     if (orders[SECOND].action != NOTHING)
         spell_order(&orders[SECOND], second, sizeof second);
-    printf("VIOLATED --replay %s %s %s\n    %s\n", scenario->name, first, second, verdict->why);
+    printf("VIOLATED --replay %s %s %s\n    %s\n", scenario->name, first, second,
+           verdict->why);
     fflush(stdout);
 }
 
-/* ---- Runs that are counted ------------------------------------------------------------ */
+/* ---- Runs that are counted ---- */
 
 static struct verdict try(const struct scenario *scenario, const struct order orders[ORDERS],
                           struct tally *tally)
@@ -105,7 +106,9 @@ static void know(size_t index, struct tally *tally)
     static const struct order nothing[ORDERS];
     const struct scenario *scenario = &scenarios[index];
 
-    for (int i = 0; scenario->two_cpus ? i < LUCKY_RUNS && !was_lucky() : i < QUIET_RUNS; i++) {
+    for (int i = 0; i < (scenario->two_cpus ? LUCKY_RUNS : QUIET_RUNS); i++) {
+        if (scenario->two_cpus && was_lucky())
+            break;
         try(scenario, nothing, tally);
         for (int role = 0; role < ROLES; role++)
             for (int point = 0; point < PPI_POINT_COUNT; point++) {
@@ -160,7 +163,7 @@ unsigned count_missed(void)
     return count;
 }
 
-/* ---- Lanes: processes that share the work ------------------------------------------------ */
+/* ---- Lanes: processes that share the work ---- */
 
 struct work {
     const struct extent *extent;
@@ -225,7 +228,7 @@ static void in_lanes(void (*walk)(struct work *work), const struct extent *exten
     munmap(tallies, MOST_LANES * sizeof *tallies);
 }
 
-/* ---- Single points -------------------------------------------------------------------------- */
+/* ---- Single points ---- */
 
 static unsigned long mix(unsigned long a, unsigned long b)
 {
@@ -250,7 +253,8 @@ static bool passes(size_t scenario, struct place place)
  * The scenarios that are tried for two places: all that pass both, or some of these.  Writes
  * their numbers; returns how many.
  */
-static size_t choose(const struct extent *extent, struct place a, struct place b, size_t *chosen)
+static size_t choose(const struct extent *extent, struct place a, struct place b,
+                     size_t *chosen)
 {
     size_t count = 0, most = extent->per_place;
     unsigned long hash = hash_of(extent, a, b);
@@ -303,7 +307,7 @@ void walk_points(const struct extent *extent, struct tally *tally)
     in_lanes(walk_places, extent, tally);
 }
 
-/* ---- Pairs ---------------------------------------------------------------------------------- */
+/* ---- Pairs ---- */
 
 static void try_pair(struct work *work, size_t scenario, struct place a, struct place b)
 {
