@@ -82,7 +82,10 @@ void ppi_reap_quiet(int pidfd)
 
     while (poll(&fd, 1, -1) < 0 && errno == EINTR)
         ;
-    waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG | __WALL);
+    /* One that is traced can be dead for a while before it can be reaped: its tracer comes
+       first. */
+    while (waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | __WALL) < 0 && errno == EINTR)
+        ;
 }
 
 int ppi_kill_children(void)

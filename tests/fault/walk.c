@@ -206,7 +206,7 @@ static void step(struct trial *trial)
     double end = harness_now() + PATIENCE_S * harness_time_factor();
     bool last = false;
 
-    for (trial->steps = 0; trial->steps < trial->k; last = false) {
+    while (trial->steps < trial->k) {
         enum tracee_event event = tracee_next(&trial->party);
 
         trial->at_end = event == TRACEE_ENDED ||
