@@ -109,14 +109,20 @@ static bool stands_soon(struct tracee *tracee)
     }
 }
 
+/* It may have been stopped for a signal, which it is to get when it goes on. */
+static void keep_signal(struct tracee *tracee)
+{
+    if (!tracee->ended && !stands_at_call(tracee) && stop_signal(tracee) != SIGTRAP)
+        tracee->signal = stop_signal(tracee);
+}
+
 /* One instruction.  A signal that comes meanwhile is kept, and the last one only. */
 static void run_one(struct tracee *tracee)
 {
     do {
         ask(tracee, PTRACE_SINGLESTEP, NULL, NULL);
         await_stop(tracee);
-        if (!tracee->ended && stop_signal(tracee) != SIGTRAP)
-            tracee->signal = stop_signal(tracee);
+        keep_signal(tracee);
     } while (!tracee->ended && stop_signal(tracee) != SIGTRAP);
 }
 
@@ -226,8 +232,7 @@ static void enter_call(struct tracee *tracee)
     do {
         go_on(tracee, PTRACE_SYSCALL);
         await_stop(tracee);
-        if (!tracee->ended && !stands_at_call(tracee))
-            tracee->signal = stop_signal(tracee);
+        keep_signal(tracee);
     } while (!tracee->ended && !stands_at_call(tracee));
 }
 
@@ -324,8 +329,8 @@ enum tracee_event tracee_next(struct tracee *tracee)
             return touch(tracee);
         else if (stop_signal(tracee) == SIGSTOP)
             return TRACEE_MARKED;
-        else if (stop_signal(tracee) != SIGTRAP)
-            tracee->signal = stop_signal(tracee);
+        else
+            keep_signal(tracee);
     }
 }
 
@@ -395,8 +400,7 @@ void tracee_release(struct tracee *tracee)
     if (tracee->place == TRACEE_IN_CALL) { /* only who stands can be let go */
         ask(tracee, PTRACE_INTERRUPT, NULL, NULL);
         await_stop(tracee);
-        if (!tracee->ended && (stop_signal(tracee) & ~0x80) != SIGTRAP)
-            tracee->signal = stop_signal(tracee);
+        keep_signal(tracee);
     }
     if (!tracee->ended &&
         ptrace(PTRACE_DETACH, tracee->pid, NULL, (void *)(long)tracee->signal) != 0)
@@ -406,8 +410,16 @@ void tracee_release(struct tracee *tracee)
 
 void tracee_look(struct tracee *tracee)
 {
-    if (!tracee->ended && waitpid(tracee->pid, &tracee->status, __WALL | WNOHANG) > 0)
-        note_stop(tracee);
+    if (tracee->ended || waitpid(tracee->pid, &tracee->status, __WALL | WNOHANG) <= 0)
+        return;
+    note_stop(tracee);
+    if (tracee->ended)
+        return;
+    if (stands_at_call(tracee))
+        leave_call(tracee);
+    else
+        keep_signal(tracee);
+    tracee->place = TRACEE_AFTER_CALL;
 }
 
 void tracee_kill(struct tracee *tracee)

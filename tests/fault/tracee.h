@@ -67,7 +67,8 @@ bool tracee_take_child(struct tracee *parent, struct tracee *child);
 /* Goes on to the next event; after TRACEE_SLEEPS that is to look again. */
 enum tracee_event tracee_next(struct tracee *tracee);
 
-/* Whether others have killed it, who are to see that it has ended. */
+/* While others act: if they have killed it they are to see that it has ended, and if they
+   have woken it that it has done its call; it stands then. */
 void tracee_look(struct tracee *tracee);
 
 /* Lets it go. */
