@@ -178,28 +178,55 @@ static void protect(struct tracee *tracee, const struct tracee_range *range, int
         FAIL("mprotect() in the tracee: %s", strerror(-(int)there.rax));
 }
 
-/* Takes the segment away, or gives it back, to a tracee that stands in its code. */
-static void hide(struct tracee *tracee, bool hidden)
+/* Takes the segment away, or gives it back, or only the part with this address, to a tracee
+   that stands in its code; 0: all. */
+static void hide(struct tracee *tracee, bool hidden, uintptr_t address)
 {
     int protection = tracee->reads ? PROT_NONE : PROT_READ;
     registers saved;
 
-    if (tracee->hidden == hidden || tracee->ended || tracee->count == 0 || !tracee->call)
+    if (tracee->ended)
         return;
-    tracee->hidden = hidden;
     ask(tracee, PTRACE_GETREGS, NULL, &saved);
-    for (unsigned i = 0; i < tracee->count; i++)
-        protect(tracee, &tracee->ranges[i],
-                hidden ? protection : tracee->ranges[i].protection, &saved);
+    for (unsigned i = 0; i < tracee->count; i++) {
+        struct tracee_range *range = &tracee->ranges[i];
+
+        if (range->hidden == hidden ||
+            (address && (address < range->begin || address >= range->end)))
+            continue;
+        protect(tracee, range, hidden ? protection : range->protection, &saved);
+        range->hidden = hidden;
+    }
     ask(tracee, PTRACE_SETREGS, NULL, &saved);
 }
 
 static bool is_hidden(const struct tracee *tracee, uintptr_t address)
 {
-    for (unsigned i = 0; tracee->hidden && i < tracee->count; i++)
-        if (address >= tracee->ranges[i].begin && address < tracee->ranges[i].end)
+    for (unsigned i = 0; i < tracee->count; i++)
+        if (tracee->ranges[i].hidden && address >= tracee->ranges[i].begin &&
+            address < tracee->ranges[i].end)
             return true;
     return false;
+}
+
+static bool hides_something(const struct tracee *tracee)
+{
+    for (unsigned i = 0; i < tracee->count; i++)
+        if (tracee->ranges[i].hidden)
+            return true;
+    return false;
+}
+
+/* Stopped for an access to what is hidden: where that is; otherwise 0. */
+static uintptr_t touched(const struct tracee *tracee)
+{
+    siginfo_t info;
+
+    if (tracee->ended || stop_signal(tracee) != SIGSEGV ||
+        ptrace(PTRACE_GETSIGINFO, tracee->pid, NULL, &info) != 0 ||
+        info.si_code != SEGV_ACCERR || !is_hidden(tracee, (uintptr_t)info.si_addr))
+        return 0;
+    return (uintptr_t)info.si_addr;
 }
 
 /* ---- Steps -------------------------------------------------------------------------- */
@@ -218,14 +245,14 @@ static void enter_call(struct tracee *tracee)
     ask(tracee, PTRACE_GETREGS, NULL, &call);
     tracee->call = call.rip - CALL_SIZE;
     tracee->place = TRACEE_IN_CALL;
-    if (!tracee->hidden)
+    if (!hides_something(tracee))
         return;
     nothing = call;
     nothing.orig_rax = (unsigned long long)-1;
     ask(tracee, PTRACE_SETREGS, NULL, &nothing);
     go_on(tracee, PTRACE_SYSCALL);
     await_stop(tracee);
-    hide(tracee, false);
+    hide(tracee, false, 0);
     call.rip -= CALL_SIZE;
     call.rax = call.orig_rax;
     ask(tracee, PTRACE_SETREGS, NULL, &call);
@@ -281,20 +308,18 @@ static bool return_to_code(struct tracee *tracee)
     return true;
 }
 
-static bool has_touched(const struct tracee *tracee)
+/* The instruction that needs this part of the segment, or several. */
+static enum tracee_event touch(struct tracee *tracee, uintptr_t address)
 {
-    siginfo_t info;
-
-    return stop_signal(tracee) == SIGSEGV &&
-           ptrace(PTRACE_GETSIGINFO, tracee->pid, NULL, &info) == 0 &&
-           info.si_code == SEGV_ACCERR && is_hidden(tracee, (uintptr_t)info.si_addr);
-}
-
-/* The one instruction that needs the segment. */
-static enum tracee_event touch(struct tracee *tracee)
-{
-    hide(tracee, false);
-    run_one(tracee);
+    while (address) {
+        hide(tracee, false, address);
+        ask(tracee, PTRACE_SINGLESTEP, NULL, NULL);
+        await_stop(tracee);
+        address = touched(tracee);
+    }
+    keep_signal(tracee);
+    if (!tracee->ended && stop_signal(tracee) != SIGTRAP)
+        run_one(tracee); /* a signal came first */
     tracee->accesses++;
     return tracee->ended ? TRACEE_ENDED : TRACEE_STEPPED;
 }
@@ -307,11 +332,12 @@ static enum tracee_event stopped(const struct tracee *tracee)
 enum tracee_event tracee_next(struct tracee *tracee)
 {
     bool looks = tracee->place == TRACEE_IN_CALL; /* it sleeps: it is on its way */
+    uintptr_t address;
 
     if (!return_to_code(tracee))
         return stopped(tracee);
     if (tracee->place == TRACEE_IN_CODE)
-        hide(tracee, true);
+        hide(tracee, true, 0);
     for (;; looks = false) {
         if (!looks)
             go_on(tracee, PTRACE_SYSCALL);
@@ -325,8 +351,8 @@ enum tracee_event tracee_next(struct tracee *tracee)
             return leave_call(tracee);
         if (stands_at_call(tracee))
             enter_call(tracee);
-        else if (has_touched(tracee))
-            return touch(tracee);
+        else if ((address = touched(tracee)))
+            return touch(tracee, address);
         else if (stop_signal(tracee) == SIGSTOP)
             return TRACEE_MARKED;
         else
@@ -395,6 +421,7 @@ bool tracee_take_child(struct tracee *parent, struct tracee *child)
 
 void tracee_release(struct tracee *tracee)
 {
+    tracee_show(tracee);
     if (tracee->ended)
         return;
     if (tracee->place == TRACEE_IN_CALL) { /* only who stands can be let go */
@@ -406,6 +433,12 @@ void tracee_release(struct tracee *tracee)
         ptrace(PTRACE_DETACH, tracee->pid, NULL, (void *)(long)tracee->signal) != 0)
         await_stop(tracee); /* it was killed */
     tracee->ended = true;
+}
+
+void tracee_show(struct tracee *tracee)
+{
+    if (tracee->place == TRACEE_IN_CODE)
+        hide(tracee, false, 0);
 }
 
 void tracee_look(struct tracee *tracee)
@@ -424,6 +457,7 @@ void tracee_look(struct tracee *tracee)
 
 void tracee_kill(struct tracee *tracee)
 {
+    tracee_show(tracee); /* the kernel marks its life word there */
     while (!tracee->ended) {
         kill(tracee->pid, SIGKILL);
         await_stop(tracee);

@@ -9,9 +9,9 @@
  * memory counts, too.
  *
  * So a tracee has the pages of the pool's segment taken away (mprotect(), which it is made
- * to call itself): the kernel reports each access.  It is given the pages for that one
- * instruction, and for each system call.  In between it runs at full speed; the length of
- * its path does not matter.  When a step has ended it has all of its pages.
+ * to call itself): the kernel reports each access.  It is given them for that one
+ * instruction, for each system call, and when it is let go or killed.  In between it runs at
+ * full speed; the length of its path does not matter.
  *
  * Needs no hook in the library, no symbol and no debugging information.  For x86-64.
  */
@@ -27,6 +27,7 @@ enum { TRACEE_RANGES = 32 };
 struct tracee_range {
     uintptr_t begin, end;
     int protection;
+    bool hidden; /* it is taken away */
 };
 
 enum tracee_place { TRACEE_IN_CODE, TRACEE_IN_CALL, TRACEE_AFTER_CALL };
@@ -38,7 +39,6 @@ struct tracee {
     int status; /* of the last stop, or how it ended */
 
     enum tracee_place place;
-    bool hidden;    /* the segment is taken away */
     int signal;     /* to be delivered when it goes on, or 0 */
     uintptr_t call; /* where some instruction calls the kernel */
     struct tracee_range ranges[TRACEE_RANGES]; /* the segment, as the tracee has it */
@@ -66,6 +66,9 @@ bool tracee_take_child(struct tracee *parent, struct tracee *child);
 
 /* Goes on to the next event; after TRACEE_SLEEPS that is to look again. */
 enum tracee_event tracee_next(struct tracee *tracee);
+
+/* Before others act: gives the segment back, for other threads, and for the kernel. */
+void tracee_show(struct tracee *tracee);
 
 /* While others act: if they have killed it they are to see that it has ended, and if they
    have woken it that it has done its call; it stands then. */

@@ -247,6 +247,7 @@ static void kill_the_supervisor(struct trial *trial)
 
 static void happen(struct trial *trial)
 {
+    tracee_show(&trial->party);
     switch (trial->event) {
     case WALK_KILLED:
         tracee_kill(&trial->party);
