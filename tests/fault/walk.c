@@ -18,12 +18,13 @@
 #include "harness.h"
 #include "tracee.h"
 
-enum { PATIENCE_S = 30, MOST_WORKERS = 16 };
+enum { MOST_WORKERS = 16 };
 
 struct trial {
     const struct walk_scenario *scenario;
     enum walk_event event;
     unsigned long k; /* steps */
+    double patience_s;
     struct walk_stage *stage;
     pid_t client, supervisor;
     int status; /* of the client, if ... */
@@ -87,7 +88,7 @@ static bool is_quiet(struct trial *trial)
 /* The same for a little while: somebody may have been on the way from one to another. */
 static void await_quiet(struct trial *trial)
 {
-    double end = harness_now() + PATIENCE_S * harness_time_factor();
+    double end = harness_now() + trial->stage->patience_s;
 
     for (unsigned times = 0; times < 3 && harness_now() < end; times++) {
         if (!is_quiet(trial))
@@ -114,7 +115,7 @@ static bool client_has_ended(struct trial *trial)
 
 static void await_client(struct trial *trial)
 {
-    double end = harness_now() + PATIENCE_S * harness_time_factor();
+    double end = harness_now() + trial->stage->patience_s;
 
     while (!atomic_load(&trial->stage->ready) || !sleeps(trial->client)) {
         if (client_has_ended(trial) || harness_now() > end)
@@ -172,6 +173,7 @@ static void begin(struct trial *trial)
     bool killed = trial->event == WALK_KILLED;
 
     memset(stage, 0, sizeof *stage);
+    stage->patience_s = trial->patience_s;
     atomic_store(&stage->bereft, (killed && trial->scenario->party == WALK_SUPERVISOR) ||
                                      trial->event == WALK_SUPERVISOR_DIES);
     atomic_store(&stage->deaths, (killed && trial->scenario->party == WALK_WORKER) ||
@@ -203,7 +205,7 @@ static bool path_is_over(struct trial *trial)
 
 static void step(struct trial *trial)
 {
-    double end = harness_now() + PATIENCE_S * harness_time_factor();
+    double end = harness_now() + trial->stage->patience_s;
     bool last = false;
 
     while (trial->steps < trial->k) {
@@ -284,7 +286,7 @@ static bool client_dies(const struct trial *trial)
 
 static void await_end_of_client(struct trial *trial)
 {
-    double end = harness_now() + PATIENCE_S * harness_time_factor();
+    double end = harness_now() + trial->stage->patience_s;
 
     if (trial->party.pid == trial->client) {
         trial->party.pid = 0; /* it is nobody's tracee any more */
@@ -324,7 +326,7 @@ static void kill_all(void)
 
 static void check_nobody_is_left(struct trial *trial)
 {
-    double end = harness_now() + 10 * harness_time_factor();
+    double end = harness_now() + trial->stage->patience_s;
 
     while (!is_alone()) {
         if (harness_now() > end || *trial->stage->violation) {
@@ -337,13 +339,17 @@ static void check_nobody_is_left(struct trial *trial)
 
 /* ---- All points -------------------------------------------------------------------------- */
 
-static void try_point(struct trial *trial, struct walk_tally *tally)
+static void run(struct trial *trial)
 {
     begin(trial);
     step(trial);
     happen(trial);
     await_end_of_client(trial);
     check_nobody_is_left(trial);
+}
+
+static void count(const struct trial *trial, struct walk_tally *tally)
+{
     tally->runs++;
     if (*trial->stage->violation && tally->violations++ == 0)
         snprintf(tally->first, sizeof tally->first, "%s, %s, after %lu steps (%lu calls): %s",
@@ -355,56 +361,83 @@ static void show_progress(const struct trial *trial, const struct walk_tally *ta
 {
     static double next;
 
-    if (next <= 0)
-        next = harness_now() + 10;
     if (harness_now() < next)
         return;
+    if (next > 0)
+        fprintf(stderr, "... %s, %s: %u runs, of %u points\n", trial->scenario->name,
+                event_names[trial->event], tally->runs, tally->points);
     next = harness_now() + 10;
-    fprintf(stderr, "... %s, %s: %u runs, at point %lu of some %u\n", trial->scenario->name,
-            event_names[trial->event], tally->runs, trial->k, tally->points);
 }
 
-static void note_length(struct walk_tally *tally, const struct trial *whole)
+static struct trial try_point(const struct trial *point, unsigned long k,
+                              struct walk_tally *tally)
 {
-    tally->points = (unsigned)whole->steps;
-    tally->calls = (unsigned)whole->party.calls;
+    struct trial trial = *point;
+
+    trial.k = k;
+    run(&trial);
+    count(&trial, tally);
+    show_progress(&trial, tally);
+    return trial;
 }
 
-enum { ENOUGH = 3 };
-
-/* The first run is the whole path, for its length. */
-static void try_points(struct walk_stage *stage, const struct walk_scenario *scenario,
-                       enum walk_event event, unsigned n, struct walk_tally *tally)
+/* From one point to the next until the path is over, which is not equally long each time. */
+static void try_each(const struct trial *point, unsigned enough, struct walk_tally *tally)
 {
-    const char *only = getenv("TEST_POINT");
-    unsigned long k = only ? strtoul(only, NULL, 10) : 0;
     bool at_end = false;
 
-    for (unsigned long i = ULONG_MAX; !at_end && tally->violations < ENOUGH; i = k, k += n) {
-        struct trial trial = {
-            .scenario = scenario, .event = event, .k = only ? k : i, .stage = stage
-        };
-
-        try_point(&trial, tally);
-        if (i == ULONG_MAX)
-            note_length(tally, &trial);
-        at_end = only || (trial.at_end && i != ULONG_MAX);
-        show_progress(&trial, tally);
-    }
+    for (unsigned long k = 0; !at_end && tally->violations < enough; k++)
+        at_end = try_point(point, k, tally).at_end;
 }
 
-struct walk_tally walk(const struct walk_scenario *scenario, enum walk_event event, unsigned n)
+/* Not at the same places of each path. */
+static void try_some(const struct trial *point, struct walk_manner manner,
+                     struct walk_tally *tally)
+{
+    unsigned points = tally->points, step = points / manner.most + 1;
+    unsigned long begin = (strlen(point->scenario->name) * 7 + point->event * 5) % step;
+
+    for (unsigned long k = begin; k < points && tally->violations < manner.enough; k += step)
+        try_point(point, k, tally);
+}
+
+/* The first run is the whole path, for its length. */
+static void try_points(const struct trial *point, struct walk_manner manner,
+                       struct walk_tally *tally)
+{
+    const char *only = getenv("TEST_POINT");
+    struct trial whole;
+
+    if (only) {
+        try_point(point, strtoul(only, NULL, 10), tally);
+        return;
+    }
+    whole = try_point(point, ULONG_MAX, tally);
+    tally->points = (unsigned)whole.steps;
+    tally->calls = (unsigned)whole.party.calls;
+    if (manner.most == UINT_MAX)
+        try_each(point, manner.enough, tally);
+    else
+        try_some(point, manner, tally);
+}
+
+struct walk_tally walk(const struct walk_scenario *scenario, enum walk_event event,
+                       struct walk_manner manner)
 {
     struct walk_tally tally = { 0 };
     struct walk_stage *stage =
         mmap(NULL, sizeof *stage, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct trial point = { .scenario = scenario,
+                           .event = event,
+                           .stage = stage,
+                           .patience_s = manner.patience_s * harness_time_factor() };
     double begun = harness_now();
 
     CHECK(stage != MAP_FAILED);
     CHECK_EQ(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
-    try_points(stage, scenario, event, n, &tally);
+    try_points(&point, manner, &tally);
     munmap(stage, sizeof *stage);
-    printf("%s; %s%s: %u points (%u calls), %u runs, %u violations (%.1f s)\n", scenario->name,
+    printf("%s; %s%s: %u points (%u calls), %u runs, %u violations, %.1f s\n", scenario->name,
            event == WALK_KILLED ? "the " : "meanwhile ",
            event == WALK_KILLED ? party_names[scenario->party] : event_names[event],
            tally.points, tally.calls, tally.runs, tally.violations, harness_now() - begun);

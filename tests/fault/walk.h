@@ -52,6 +52,7 @@ struct walk_stage {
     atomic_bool ending;    /* somebody cancels, closes or terminates */
     atomic_bool keeps;     /* results are not freed: another thread may use them */
 
+    double patience_s;
     atomic_uint held; /* items that wait */
     atomic_uint open; /* they need not any more */
     atomic_uint runs[WALK_ITEMS];
@@ -78,6 +79,7 @@ struct walk_scenario {
     long max_tasks;
     bool finalizer;
     bool late;                               /* the pool is made on the path */
+    bool large;                              /* so large a client that forking it takes long */
     long dies, crashes, holds;               /* items that kill, abort, wait; 0: none */
     double limit, grace;                     /* of each item */
     int retries;
@@ -121,8 +123,22 @@ struct walk_tally {
     char first[500];
 };
 
-/* Every n-th point, or each with 1. */
-struct walk_tally walk(const struct walk_scenario *scenario, enum walk_event event, unsigned n);
+struct walk_manner {
+    unsigned most;     /* points, spread over the path; UINT_MAX: all of them */
+    double patience_s; /* with what is to happen at all */
+    unsigned enough;   /* violations */
+};
+
+struct walk_tally walk(const struct walk_scenario *scenario, enum walk_event event,
+                       struct walk_manner manner);
+
+/* Of a program whose library is broken: where that shows. */
+struct walk_broken {
+    const char *scenario;
+    enum walk_event event;
+    unsigned most; /* points that are tried */
+};
+extern const struct walk_broken walk_broken;
 
 const struct walk_scenario *walk_scenario(const char *name);
 

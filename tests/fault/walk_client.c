@@ -17,7 +17,7 @@
 #include "harness.h"
 #include "walk.h"
 
-enum { LIMIT_S = 20, LAST_ITEM = WALK_ITEMS - 1, THREAD_FIRST = WALK_ITEMS - 16 };
+enum { LAST_ITEM = WALK_ITEMS - 1, THREAD_FIRST = WALK_ITEMS - 16 };
 
 /* Of the client's process, and its workers. */
 static struct walk_stage *stage;
@@ -172,7 +172,7 @@ static void judge_item(long number, const pp_error *error, long value, unsigned 
 static void judge(pp_result *result, long first, long count, unsigned *crashes)
 {
     long values[WALK_ITEMS] = { 0 };
-    int code = pp_get(result, values, .timeout = LIMIT_S * harness_time_factor());
+    int code = pp_get(result, values, .timeout = stage->patience_s);
     size_t failures = pp_failures(result), next = 0;
 
     if (code == -ETIMEDOUT) {

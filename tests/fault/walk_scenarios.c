@@ -128,10 +128,9 @@ static void shrink(struct walk_client *client)
 #define BIT(event) (1U << (event))
 
 enum {
-    NONE = 0,
     /* While the client stands. */
-    BESIDE_CLIENT = BIT(WALK_WORKER_DIES) | BIT(WALK_SUPERVISOR_DIES) | BIT(WALK_THREAD_MAPS),
-    DYING = BIT(WALK_WORKER_DIES) | BIT(WALK_SUPERVISOR_DIES),
+    DYING = BIT(WALK_OTHERS_GO_ON) | BIT(WALK_WORKER_DIES) | BIT(WALK_SUPERVISOR_DIES),
+    BESIDE_CLIENT = DYING | BIT(WALK_THREAD_MAPS),
     /* While the supervisor does. */
     BESIDE_SUPERVISOR = BIT(WALK_OTHERS_GO_ON) | BIT(WALK_WORKER_DIES) | BIT(WALK_CLIENT_DIES) |
                         BIT(WALK_THREAD_MAPS) | BIT(WALK_THREAD_CANCELS),
