@@ -125,12 +125,15 @@ static void await_client(struct trial *trial)
     }
 }
 
+/* That may be the spare, where there is one. */
 static pid_t youngest_worker(const struct trial *trial)
 {
     pid_t workers[MOST_WORKERS];
-    unsigned count = children_of(trial->supervisor, workers, MOST_WORKERS);
+    unsigned expected = (unsigned)trial->scenario->workers + trial->scenario->large;
 
-    return count > 0 ? workers[count - 1] : 0;
+    while (children_of(trial->supervisor, workers, MOST_WORKERS) < expected)
+        sched_yield();
+    return workers[expected - 1];
 }
 
 static void take_newborn(struct trial *trial, pid_t parent)
@@ -369,6 +372,22 @@ static void show_progress(const struct trial *trial, const struct walk_tally *ta
     next = harness_now() + 10;
 }
 
+/* Pages of this that were read are all the same page of zeros: but they must be copied. */
+#define LARGE ((size_t)4 << 30)
+
+static void *make_large(void)
+{
+    char *memory = mmap(NULL, LARGE, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    CHECK(memory != MAP_FAILED);
+    madvise(memory, LARGE, MADV_NOHUGEPAGE);
+    memory[0] = 1; /* otherwise it would not be looked at */
+    for (volatile char *page = memory; page < memory + LARGE; page += 4096)
+        (void)*page;
+    return memory;
+}
+
 static struct trial try_point(const struct trial *point, unsigned long k,
                               struct walk_tally *tally)
 {
@@ -431,12 +450,15 @@ struct walk_tally walk(const struct walk_scenario *scenario, enum walk_event eve
                            .event = event,
                            .stage = stage,
                            .patience_s = manner.patience_s * harness_time_factor() };
+    void *large = scenario->large ? make_large() : NULL;
     double begun = harness_now();
 
     CHECK(stage != MAP_FAILED);
     CHECK_EQ(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
     try_points(&point, manner, &tally);
     munmap(stage, sizeof *stage);
+    if (large)
+        munmap(large, LARGE);
     printf("%s; %s%s: %u points (%u calls), %u runs, %u violations, %.1f s\n", scenario->name,
            event == WALK_KILLED ? "the " : "meanwhile ",
            event == WALK_KILLED ? party_names[scenario->party] : event_names[event],

@@ -180,6 +180,8 @@ const struct walk_scenario walk_scenarios[] = {
       .max_tasks = 2, .finalizer = true, .path = map_and_judge, .events = BESIDE_SUPERVISOR },
     { .name = "supervisor and another size", .party = WALK_SUPERVISOR, .workers = 2,
       .path = grow_and_shrink, .events = BESIDE_SUPERVISOR },
+    { .name = "supervisor calls a spare", .party = WALK_SUPERVISOR, .workers = 1, .dies = DOOMED,
+      .large = true, .path = map_and_judge, .events = ENDING_SUPERVISOR },
     { .name = "supervisor finishes", .party = WALK_SUPERVISOR, .workers = 2,
       .path = finish_after_map, .events = ENDING_SUPERVISOR },
     { .name = "supervisor is terminated", .party = WALK_SUPERVISOR, .workers = 2, .holds = HELD,
@@ -189,6 +191,8 @@ const struct walk_scenario walk_scenarios[] = {
 
     { .name = "worker starts", .party = WALK_WORKER, .workers = 1, .from_birth = true,
       .path = grow, .events = BESIDE_WORKER },
+    { .name = "worker was a spare", .party = WALK_WORKER, .workers = 1, .dies = DOOMED,
+      .large = true, .path = map_and_judge, .events = ENDING_WORKER },
     { .name = "worker runs chunks", .party = WALK_WORKER, .workers = 1, .path = map_and_judge,
       .events = BESIDE_WORKER },
     { .name = "worker runs guided chunks", .party = WALK_WORKER, .workers = 1,
