@@ -109,7 +109,8 @@ struct ppi_ack_shm {
 };
 
 enum ppi_command {
-    PPI_STARTING,  /* pp_pool_new() has not returned yet: a failing worker fails the pool */
+    PPI_STARTING,  /* pp_pool_new() has not returned yet: a worker that does not become ready
+                      fails the pool */
     PPI_RUNNING,
     PPI_FINISH,    /* workers that find nothing to do end; then the supervisor does */
     PPI_TERMINATE, /* kill them */

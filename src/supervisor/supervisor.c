@@ -112,8 +112,9 @@ static void count_death(struct ppi_supervisor *supervisor, unsigned seat, int st
     else
         snprintf(why, sizeof why, "%s %s",
                  state == PPI_SEAT_READY ? "an idle worker" : "a worker's initializer", how);
+    /* The client, which waits for all to be ready, may have seen that one was. */
     if (ppi_limit_allows(&supervisor->limit, ppi_now_ns(), state == PPI_SEAT_READY) &&
-        command_of(supervisor) != PPI_STARTING)
+        (state == PPI_SEAT_READY || command_of(supervisor) != PPI_STARTING))
         return;
     supervisor->queue.control->failure_seat = seat; /* there may be more to tell of it */
     if (state == PPI_SEAT_FAILED)
@@ -132,6 +133,13 @@ void ppi_reap(struct ppi_supervisor *supervisor, unsigned seat, int status)
 
 /* ---- Births ---- */
 
+/* Whether the client still waits for a worker that has never been there. */
+static bool lacks_a_first_worker(const struct ppi_supervisor *supervisor)
+{
+    return command_of(supervisor) == PPI_STARTING &&
+           supervisor->places[supervisor->size - 1].incarnation == 0;
+}
+
 /* When to try again. */
 static uint64_t fork_failed(struct ppi_supervisor *supervisor, int error)
 {
@@ -139,7 +147,7 @@ static uint64_t fork_failed(struct ppi_supervisor *supervisor, int error)
     char why[128];
 
     snprintf(why, sizeof why, "cannot fork a worker: %s", strerrordesc_np(-error));
-    if (command_of(supervisor) == PPI_STARTING)
+    if (lacks_a_first_worker(supervisor))
         give_up(supervisor, 0, error, why);
     if (supervisor->alive > 0)
         supervisor->none_since_ns = 0;

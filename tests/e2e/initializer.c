@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The initializer: it runs in each worker before its first task, and may fail. */
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -99,6 +100,61 @@ TEST(some_take_longer)
         finish(pool);
         shared_free(arrival, sizeof *arrival);
     }
+}
+
+struct early {
+    struct gate *gate;
+    atomic_int runs;
+    atomic_int first; /* the pid of who came first */
+};
+
+static int let_one_pass(void *arg)
+{
+    struct early *early = arg;
+
+    if (atomic_fetch_add(&early->runs, 1) == 0)
+        atomic_store(&early->first, getpid());
+    else
+        gate_wait(early->gate);
+    return 0;
+}
+
+static void *make_pool_of_two(void *early)
+{
+    return pp_pool_new(.processes = 2, .initializer = let_one_pass, .initarg = early);
+}
+
+static bool sleeps(pid_t pid)
+{
+    struct harness_process list[16];
+    size_t count = harness_others(list, 16);
+
+    for (size_t i = 0; i < count && i < 16; i++)
+        if (list[i].pid == pid)
+            return list[i].state == 'S';
+    return false;
+}
+
+/* A worker that is killed when it was ready, and others are not yet, is replaced. */
+TEST(one_is_killed_before_all_are_ready)
+{
+    struct early *early = shared_new(sizeof *early);
+    pthread_t thread;
+    void *pool;
+    int value = 0;
+
+    early->gate = gate_new();
+    CHECK_EQ(pthread_create(&thread, NULL, make_pool_of_two, early), 0);
+    CHECK_SOON(atomic_load(&early->first) && sleeps(early->first));
+    CHECK_EQ(kill(early->first, SIGKILL), 0);
+    CHECK_SOON(atomic_load(&early->runs) == 3);
+    gate_open(early->gate);
+    CHECK_EQ(pthread_join(thread, &pool), 0);
+    CHECK(pool != NULL);
+    CHECK_EQ(pp_apply(pool, PP_CALL(get_answer), &value), 0);
+    finish(pool);
+    gate_free(early->gate);
+    shared_free(early, sizeof *early);
 }
 
 TEST(runs_once_in_each_worker)
