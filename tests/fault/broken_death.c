@@ -27,6 +27,7 @@ bool ppi_reap_worker(struct ppi_supervisor *supervisor, unsigned seat, int statu
     bool cost;
 
     record_death(supervisor, &remains);
+    ppi_wake_all(&supervisor->queue);
     cost = settle(supervisor, &remains);
     ppi_forget_stop(supervisor, seat);
     place->pid = 0;

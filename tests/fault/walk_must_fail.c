@@ -9,7 +9,7 @@
 
 TEST(a_violation_is_found, .timeout = 600)
 {
-    struct walk_manner manner = { .most = walk_broken.most, .patience_s = 5, .enough = 1 };
+    struct walk_manner manner = { .most = walk_broken.most, .patience_s = 2, .enough = 1 };
 
     if (!tracee_possible())
         SKIP("no process can be followed here");
