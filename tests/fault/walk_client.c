@@ -141,8 +141,8 @@ static bool may_fail(long number, const pp_error *error, unsigned *crashes)
     case PP_CRASHED:
         *crashes += number != scenario->dies && number != scenario->crashes;
         return true;
-    case PP_TIMED_OUT:
-        return scenario->limit > 0 && number == scenario->holds;
+    case PP_TIMED_OUT: /* where limits are short any item may be too slow for once */
+        return scenario->limit > 0 && scenario->limit < 1;
     case PP_CANCELLED:
         return atomic_load(&stage->ending);
     default:
