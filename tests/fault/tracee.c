@@ -72,7 +72,8 @@ static void note_stop(struct tracee *tracee)
 }
 
 /* It may have been killed. */
-static void ask(struct tracee *tracee, enum __ptrace_request request, void *address, void *data)
+static void ask(struct tracee *tracee, enum __ptrace_request request, void *address,
+                void *data)
 {
     if (!tracee->ended && ptrace(request, tracee->pid, address, data) != 0 && errno != ESRCH)
         FAIL("ptrace request %d: %s", (int)request, strerror(errno));
@@ -233,7 +234,8 @@ static uintptr_t touched(const struct tracee *tracee)
 
 static bool changes_mappings(unsigned long long call)
 {
-    return call == SYS_mmap || call == SYS_munmap || call == SYS_mprotect || call == SYS_mremap;
+    return call == SYS_mmap || call == SYS_munmap || call == SYS_mprotect ||
+           call == SYS_mremap;
 }
 
 /* It is about to call the kernel, which shall find the segment as it is: the call is put off

@@ -340,7 +340,7 @@ static void check_nobody_is_left(struct trial *trial)
     }
 }
 
-/* ---- All points -------------------------------------------------------------------------- */
+/* ---- All points ------------------------------------------------------------------------ */
 
 static void run(struct trial *trial)
 {

@@ -26,8 +26,8 @@ enum walk_party { WALK_CLIENT, WALK_SUPERVISOR, WALK_WORKER, WALK_PARTIES };
 
 /* What happens at the point. */
 enum walk_event {
-    WALK_KILLED,          /* the party is killed; with all others it stands, and goes on when ... */
-    WALK_OTHERS_GO_ON,    /* ... all others sleep or have ended */
+    WALK_KILLED,          /* the party is killed; with all others it stands until ... */
+    WALK_OTHERS_GO_ON,    /* ... all others sleep or have ended; then it goes on */
     WALK_WORKER_DIES,     /* ... another worker is killed, and what comes of that is over */
     WALK_SUPERVISOR_DIES, /* ... the same of the supervisor */
     WALK_CLIENT_DIES,     /* ... and of the client */

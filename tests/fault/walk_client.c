@@ -293,7 +293,8 @@ static void check_pool(struct walk_client *client)
 static void check_left(size_t descriptors)
 {
     if (entries("/proc/self/fd") != descriptors)
-        walk_violated(stage, "%zu descriptors, not %zu", entries("/proc/self/fd"), descriptors);
+        walk_violated(stage, "%zu descriptors, not %zu", entries("/proc/self/fd"),
+                      descriptors);
     if (entries("/proc/self/task") != 3)
         walk_violated(stage, "%zu threads are left", entries("/proc/self/task") - 3);
     if (has_segment())

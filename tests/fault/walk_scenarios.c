@@ -132,13 +132,13 @@ enum {
     DYING = BIT(WALK_OTHERS_GO_ON) | BIT(WALK_WORKER_DIES) | BIT(WALK_SUPERVISOR_DIES),
     BESIDE_CLIENT = DYING | BIT(WALK_THREAD_MAPS),
     /* While the supervisor does. */
-    BESIDE_SUPERVISOR = BIT(WALK_OTHERS_GO_ON) | BIT(WALK_WORKER_DIES) | BIT(WALK_CLIENT_DIES) |
-                        BIT(WALK_THREAD_MAPS) | BIT(WALK_THREAD_CANCELS),
+    BESIDE_SUPERVISOR = BIT(WALK_OTHERS_GO_ON) | BIT(WALK_WORKER_DIES) |
+                        BIT(WALK_CLIENT_DIES) | BIT(WALK_THREAD_MAPS) | BIT(WALK_THREAD_CANCELS),
     ENDING_SUPERVISOR =
         BIT(WALK_OTHERS_GO_ON) | BIT(WALK_WORKER_DIES) | BIT(WALK_CLIENT_DIES),
     /* While a worker does. */
-    BESIDE_WORKER = BIT(WALK_OTHERS_GO_ON) | BIT(WALK_SUPERVISOR_DIES) | BIT(WALK_CLIENT_DIES) |
-                    BIT(WALK_THREAD_MAPS) | BIT(WALK_THREAD_CANCELS),
+    BESIDE_WORKER = BIT(WALK_OTHERS_GO_ON) | BIT(WALK_SUPERVISOR_DIES) |
+                    BIT(WALK_CLIENT_DIES) | BIT(WALK_THREAD_MAPS) | BIT(WALK_THREAD_CANCELS),
     ENDING_WORKER =
         BIT(WALK_OTHERS_GO_ON) | BIT(WALK_SUPERVISOR_DIES) | BIT(WALK_CLIENT_DIES),
 };
@@ -180,12 +180,12 @@ const struct walk_scenario walk_scenarios[] = {
       .max_tasks = 2, .finalizer = true, .path = map_and_judge, .events = BESIDE_SUPERVISOR },
     { .name = "supervisor and another size", .party = WALK_SUPERVISOR, .workers = 2,
       .path = grow_and_shrink, .events = BESIDE_SUPERVISOR },
-    { .name = "supervisor calls a spare", .party = WALK_SUPERVISOR, .workers = 1, .dies = DOOMED,
-      .large = true, .path = map_and_judge, .events = ENDING_SUPERVISOR },
+    { .name = "supervisor calls a spare", .party = WALK_SUPERVISOR, .workers = 1,
+      .dies = DOOMED, .large = true, .path = map_and_judge, .events = ENDING_SUPERVISOR },
     { .name = "supervisor finishes", .party = WALK_SUPERVISOR, .workers = 2,
       .path = finish_after_map, .events = ENDING_SUPERVISOR },
-    { .name = "supervisor is terminated", .party = WALK_SUPERVISOR, .workers = 2, .holds = HELD,
-      .prepare = map_and_hold, .path = terminate, .events = ENDING_SUPERVISOR },
+    { .name = "supervisor is terminated", .party = WALK_SUPERVISOR, .workers = 2,
+      .holds = HELD, .prepare = map_and_hold, .path = terminate, .events = ENDING_SUPERVISOR },
     { .name = "supervisor loses its client", .party = WALK_SUPERVISOR, .workers = 2,
       .holds = HELD, .prepare = map_and_hold, .events = BIT(WALK_WORKER_DIES) },
 
