@@ -133,7 +133,8 @@ enum {
     BESIDE_CLIENT = DYING | BIT(WALK_THREAD_MAPS),
     /* While the supervisor does. */
     BESIDE_SUPERVISOR = BIT(WALK_OTHERS_GO_ON) | BIT(WALK_WORKER_DIES) |
-                        BIT(WALK_CLIENT_DIES) | BIT(WALK_THREAD_MAPS) | BIT(WALK_THREAD_CANCELS),
+                        BIT(WALK_CLIENT_DIES) | BIT(WALK_THREAD_MAPS) |
+                        BIT(WALK_THREAD_CANCELS),
     ENDING_SUPERVISOR =
         BIT(WALK_OTHERS_GO_ON) | BIT(WALK_WORKER_DIES) | BIT(WALK_CLIENT_DIES),
     /* While a worker does. */
