@@ -265,6 +265,7 @@ static bool feed_chunk(pp_pool *pool, pp_result *result, size_t count)
     slot->limit_ns = result->limits.time_ns;
     slot->grace_ms = result->limits.grace_ms;
     slot->retries = result->limits.retries;
+    atomic_store_explicit(&slot->over, 0, memory_order_relaxed);
     flight->result = result;
     flight->withdrawn = false;
     flight->others = 0;
@@ -356,6 +357,8 @@ void ppi_end_flight(pp_pool *pool, struct ppi_flight *flight)
         ppi_buddy_free(&pool->arena, flight->block);
     flight->result->staged -= flight->staged;
     flight->result->in_flight--;
+    atomic_store_explicit(&ppi_queue_slot(pool->queue, flight->position)->over, 1,
+                          memory_order_relaxed);
     flight->result = NULL;
     flight->block = NULL;
     pool->used--;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "queue/seat.h"
 
+#include <stdlib.h>
+
 #include "base/clock.h"
 #include "base/process.h"
 #include "queue/wake.h"
@@ -41,6 +43,8 @@ static bool collect(struct ppi_seat *seat)
 
     if (taken == seat->taken)
         return false;
+    if (taken > seat->tail)
+        abort(); /* what was never written: a wild store has hit the tail */
     seat->taken = taken;
     ppi_outbox_release(&seat->outbox, seat->marks[(taken - 1) % PPI_RECORDS]);
     return true;

@@ -79,10 +79,12 @@ static bool find_task(const struct ppi_supervisor *supervisor, struct remains *r
     uint64_t item;
 
     remains->position = load(&remains->shm->intent);
-    if (!remains->seated || remains->position == PPI_NO_POSITION ||
+    if (!remains->seated || !ppi_is_published(queue, remains->position) ||
         !ppi_claimed_by(queue, remains->position, remains->seat))
         return false;
     remains->slot = ppi_queue_slot(queue, remains->position);
+    if (atomic_load_explicit(&remains->slot->over, memory_order_relaxed))
+        return false;
     remains->committed = first_of(supervisor, remains);
     if (ppi_has_ended(supervisor, remains->seat, remains->position, &remains->committed))
         return false;
@@ -121,7 +123,7 @@ static void record_done(struct ppi_supervisor *supervisor, struct remains *remai
         remains->done = remains->committed; /* nonsense: they were not done, then */
         return;
     }
-    if (record.payload_size <= PPI_INLINE_VALUE)
+    if (size > 0 && record.payload_size <= PPI_INLINE_VALUE)
         memcpy(record.value, ppi_queue_outbox(&supervisor->queue, remains->seat) + at,
                record.payload_size);
     post(supervisor, &record);

@@ -45,7 +45,7 @@ static bool look(const struct ppi_supervisor *supervisor, unsigned seat, struct 
     running->position = load(&shm->runs);
     if (running->started != load(&shm->started))
         running->started = 0; /* it has just gone on to another item */
-    if (running->position == PPI_NO_POSITION ||
+    if (!ppi_is_published(&supervisor->queue, running->position) ||
         !ppi_claimed_by(&supervisor->queue, running->position, seat) ||
         ppi_has_ended(supervisor, seat, running->position, &committed))
         return false;
