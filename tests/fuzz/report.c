@@ -80,6 +80,12 @@ static void fill(struct input *input, struct ppi_crash_shm *report)
     for (unsigned i = input_front(input); i > 0; i--)
         report->words[i % PPI_CRASH_WORDS] = (char)input_front(input);
     fill_stack(input, report);
+    if (input_front(input) % 8 != 0)
+        return;
+    report->signal = 6; /* words without an end, and nothing behind them that is one */
+    report->stack_size = PPI_CRASH_STACK;
+    memset(report->words, 'w', sizeof report->words);
+    memset(report->stack, 'w', sizeof report->stack);
 }
 
 /* What is left is written while the client looks. */
