@@ -62,7 +62,8 @@ typedef struct pp_iter pp_iter;
 
 /*
  * How an item ended: the negative codes that pp_get() and its kin return.  A
- * result, or arguments, larger than memory count as PP_ERAISED with code ENOMEM.
+ * result, or arguments, larger than memory count as PP_ERAISED with code ENOMEM, and
+ * so does an outcome that there was no memory in the client to keep.
  * Since 0.1.
  */
 enum {
@@ -425,11 +426,14 @@ typedef struct pp_pool_options {
  *                    use
  *   EAGAIN           no more processes, or threads, can be created
  *   EMFILE, ENFILE   no more descriptors
+ *   ENOSPC           PP_CALLBACKS_POLL: this user may not watch more of them with epoll
  *   ENOMEM           not enough memory or address space
- *   ENOSYS           the kernel lacks memfd_create() or pidfd_open() (Linux 5.10 has both)
+ *   ENOSYS           the kernel lacks memfd_create(), pidfd_open() or an advice of madvise()
+ *                    (Linux 5.10 has all of them)
  *   ENOTRECOVERABLE  the initializer crashed
  *   ENOEXEC          PP_SPAWN: the image has not called pp_init() within 20 s, has another
- *                    build of this library, or does not have the initializer
+ *                    build of this library, does not have the initializer, or cannot be
+ *                    executed (as where there is no /proc)
  *   EEXIST           PP_SPAWN: in the image something lies where the pool's memory has to
  *   any other        the code that the initializer returned or raised
  *
@@ -643,6 +647,8 @@ typedef struct pp_map_async_options {
  *   ENOTSUP          a time limit for tasks that do not run in processes (PP_THREADS,
  *                    PP_INLINE)
  *   ENOMEM           not enough memory; nothing was submitted
+ *   EAGAIN           a call with callbacks, when the thread that is to run them cannot be
+ *                    started; nothing was submitted
  *   ECHILD           called in another process than the creator of the pool
  *   EDEADLK          PP_INLINE, for calls that wait: made in a task of the same pool
  *

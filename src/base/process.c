@@ -35,6 +35,17 @@ void ppi_pidfd_kill(int pidfd)
     syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
 }
 
+void ppi_block_signals(sigset_t *before)
+{
+    static const int own[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS };
+    sigset_t signals;
+
+    sigfillset(&signals);
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        sigdelset(&signals, own[i]);
+    pthread_sigmask(SIG_SETMASK, &signals, before);
+}
+
 #ifndef P_PIDFD
 #define P_PIDFD 3 /* Linux 5.4 */
 #endif
@@ -82,7 +93,10 @@ void ppi_reap_quiet(int pidfd)
 
     while (poll(&fd, 1, -1) < 0 && errno == EINTR)
         ;
-    waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG | __WALL);
+    /* One that is traced can be dead for a while before it can be reaped: its tracer comes
+       first. */
+    while (waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | __WALL) < 0 && errno == EINTR)
+        ;
 }
 
 int ppi_kill_children(void)

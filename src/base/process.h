@@ -3,6 +3,7 @@
 #ifndef PPI_BASE_PROCESS_H
 #define PPI_BASE_PROCESS_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
@@ -42,6 +43,14 @@ int ppi_kill_children(void);
  * say.  False if it cannot be known, and for those that exit with status 0.
  */
 bool ppi_is_exiting(pid_t pid, int *status);
+
+/*
+ * Blocks the signals that are for the program's own threads, for one of the library's that
+ * is about to be made; *before is what pthread_sigmask() takes to undo it.  Those that a
+ * thread raises itself, by a crash, stay: a handler that the program has for them could
+ * not run otherwise, in its own callback.
+ */
+void ppi_block_signals(sigset_t *before);
 
 /* The bytes that the machine could still give, SIZE_MAX when it cannot be known. */
 size_t ppi_memory_available(void);

@@ -37,13 +37,16 @@ void ppi_waker_close(struct ppi_waker *waker)
     *waker = PPI_NO_WAKER;
 }
 
-/* Whether the writer is still what it was. */
+/* Whether the writer is still what it was, as far as can be known. */
 static bool is_ours(const struct ppi_waker *waker)
 {
     struct stat status;
 
-    return waker->writer >= 0 && fstat(waker->writer, &status) == 0 &&
-           status.st_dev == waker->device && status.st_ino == waker->inode;
+    if (waker->writer < 0)
+        return false;
+    if (fstat(waker->writer, &status) < 0)
+        return errno != EBADF; /* no memory to say it: a signal that is lost would be worse */
+    return status.st_dev == waker->device && status.st_ino == waker->inode;
 }
 
 bool ppi_waker_signal(const struct ppi_waker *waker)

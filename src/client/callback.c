@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/point.h"
+#include "base/process.h"
 #include "client/client.h"
 #include "queue/wake.h"
 
@@ -15,7 +17,7 @@ bool ppi_in_callback(const pp_pool *pool)
 
 bool ppi_has_due(const pp_pool *pool)
 {
-    return !ppi_list_empty(&pool->due) || !ppi_list_empty(&pool->deaths);
+    return !ppi_list_empty(&pool->due) || (pool->on_death && !ppi_list_empty(&pool->deaths));
 }
 
 void ppi_begin_calling(pp_pool *pool, pp_result *result)
@@ -43,7 +45,9 @@ static void run_callback(pp_pool *pool, pp_result *result)
     ppi_list_remove(&result->waiting);
     pool->not_due++;
     ppi_begin_calling(pool, result);
+    PPI_POINT(CLIENT_CALLS_BACK);
     callback(result, result->user);
+    PPI_POINT(CLIENT_CALLED_BACK);
     ppi_end_calling(pool);
     ppi_set_state(result, PPI_THERE);
     if (pool->free_called)
@@ -122,7 +126,9 @@ static void sleep_on_bell(pp_pool *pool, uint32_t bell)
 {
     pool->dozing = true;
     pthread_mutex_unlock(&pool->lock);
+    PPI_POINT(CLIENT_DOZES);
     ppi_service_doze(pool->queue, bell);
+    PPI_POINT(CLIENT_DOZED);
     pthread_mutex_lock(&pool->lock);
     pool->dozing = false;
     ppi_notify(pool); /* somebody may wait for us to be out of shared memory */
@@ -134,6 +140,7 @@ static void doze(pp_pool *pool)
     uint32_t bell = ppi_service_announce(pool->queue);
     bool idle = ppi_anybody_sleeps(pool->queue); /* then any news are pressing */
 
+    PPI_POINT(CLIENT_DOZE_ANNOUNCED);
     if (!ppi_news(pool, idle ? 1 : PPI_PRESSING) && !ppi_lost(pool))
         sleep_on_bell(pool, bell);
     if (!pool->lost)
@@ -156,6 +163,7 @@ static void rest(pp_pool *pool)
 {
     pool->on_duty = false;
     pool->resting = true;
+    PPI_POINT(CLIENT_RESTS);
     pthread_cond_wait(&pool->work, &pool->lock);
     pool->resting = false;
 }
@@ -187,13 +195,12 @@ static void *serve(void *what)
 
 int ppi_serve(pp_pool *pool)
 {
-    sigset_t all, before;
+    sigset_t before;
     int error;
 
     if (pool->served || pool->mode == PP_CALLBACKS_POLL)
         return 0;
-    sigfillset(&all); /* signals are for the program's own threads */
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    ppi_block_signals(&before);
     error = pthread_create(&pool->service, NULL, serve, pool);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pool->served = error == 0;
@@ -207,6 +214,7 @@ void ppi_stop_serving(pp_pool *pool)
     pthread_mutex_lock(&pool->lock);
     served = pool->served;
     pool->stop_serving = true;
+    PPI_POINT(CLIENT_SERVICE_ENDS);
     pool->served = false;
     ppi_rouse(pool);
     ppi_notify(pool);

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 
+#include "base/point.h"
 #include "base/public.h"
 #include "client/client.h"
 #include "queue/claims.h"
@@ -44,6 +45,7 @@ static bool withdraw(pp_pool *pool, const pp_result *result, enum ppi_cancelled 
         flight->withdrawn = ppi_withdraw(pool->queue, flight->position);
         if (!flight->withdrawn)
             ppi_set_cancelled(pool->queue, flight->position, how);
+        PPI_POINT(CLIENT_WITHDREW);
         any |= flight->withdrawn;
     }
     return any;
@@ -78,6 +80,7 @@ void ppi_cancel(pp_result *result, bool hard, const char *why)
         ppi_drain(pool);
         end_withdrawn(pool, result);
     }
+    PPI_POINT(CLIENT_CANCELS);
     if (hard && result->in_flight > 0)
         ppi_poke(pool);
     ppi_settle(result);

@@ -86,6 +86,7 @@ struct pp_pool {
     } sizes[PPI_SIZES_KNOWN];
     unsigned sizes_known;
     bool audit_again; /* some claim word could not be judged yet */
+    bool audit_doubts; /* a worker is dead, and what it had begun cannot be told */
     bool lost; /* no worker is left: broken, or the supervisor died, or all has ended */
     pp_kind loss; /* how what was open ended then */
     bool leaving; /* a thread is about to shut the pool down: it reaps the supervisor, too */
@@ -100,6 +101,7 @@ struct pp_pool {
     _Atomic uint64_t control_taken;           /* records of the supervisor's */
     _Atomic uint64_t taken[PPI_MAX_SEATS];    /* records of a seat's */
     _Atomic uint32_t released[PPI_MAX_SEATS]; /* incarnations that are no more */
+    uint32_t seen[PPI_MAX_SEATS];             /* that were there at the last drain */
 
     struct ppi_crashes crashes;
     struct ppi_slab slab;   /* of results ... */
@@ -350,7 +352,10 @@ bool ppi_death_is_next(const pp_pool *pool);
 /* Locked.  Tells of the first, without the lock. */
 void ppi_tell_death(pp_pool *pool);
 
-/* Locked.  Deaths are to be told to this function; 0 or -errno. */
+/* Notices of deaths are kept from now on, until it is known whom to tell; 0 or -ENOMEM. */
+int ppi_hear_of_deaths(pp_pool *pool);
+
+/* Locked.  They, and those to come, are to be told to this function; 0 or -errno. */
 int ppi_tell_deaths_to(pp_pool *pool, pp_death_callback *on_death, void *user);
 
 /* Locked.  Nobody wants to hear of any more. */
@@ -469,5 +474,10 @@ void ppi_shut_down(pp_pool *pool);
 
 /* Locked.  If the workers are gone or lost for good, ends what is still open. */
 void ppi_notice_loss(pp_pool *pool);
+
+/* ---- orphans.c ---- */
+
+/* Locked.  The supervisor was killed, and has not been reaped: ends what tasks have started. */
+void ppi_end_orphans(pp_pool *pool);
 
 #endif

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "base/point.h"
 #include "client/client.h"
 
 struct notice {
@@ -140,7 +141,7 @@ void ppi_note_death(pp_pool *pool, const struct ppi_record_shm *record)
         pool->counts.retired++;
     else if (!(record->flags & PPI_ENDED))
         count(pool, record);
-    if (!(record->flags & (PPI_IN_ORDER | PPI_ENDED)) && pool->on_death)
+    if (!(record->flags & (PPI_IN_ORDER | PPI_ENDED)) && pool->dying)
         keep(pool, record);
     if (pool->dying)
         pool->dying->function = NULL;
@@ -161,17 +162,21 @@ void ppi_tell_death(pp_pool *pool)
 
     ppi_list_remove(&notice->link);
     ppi_begin_calling(pool, NULL);
+    PPI_POINT(CLIENT_TELLS_DEATH);
     on_death(&notice->death, pool->on_death_user);
     ppi_end_calling(pool);
     free(notice);
     ppi_notify(pool);
 }
 
-int ppi_tell_deaths_to(pp_pool *pool, pp_death_callback *on_death, void *user)
+int ppi_hear_of_deaths(pp_pool *pool)
 {
     pool->dying = calloc(1, sizeof *pool->dying);
-    if (!pool->dying)
-        return -ENOMEM;
+    return pool->dying ? 0 : -ENOMEM;
+}
+
+int ppi_tell_deaths_to(pp_pool *pool, pp_death_callback *on_death, void *user)
+{
     pool->on_death = on_death;
     pool->on_death_user = user;
     return ppi_serve(pool);
@@ -179,6 +184,8 @@ int ppi_tell_deaths_to(pp_pool *pool, pp_death_callback *on_death, void *user)
 
 void ppi_drop_deaths(pp_pool *pool)
 {
+    free(pool->dying);
+    pool->dying = NULL;
     pool->on_death = NULL;
     while (!ppi_list_empty(&pool->deaths)) {
         struct notice *notice = first_of(pool);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/point.h"
 #include "client/iterator.h"
 #include "shm/segment.h"
 
@@ -166,6 +167,7 @@ static size_t draw_items(pp_iter *iter)
     iter->drawing = true;
     iter->drawer = pthread_self();
     pthread_mutex_unlock(&iter->pool->lock);
+    PPI_POINT(CLIENT_DRAWS);
     count = call_input(iter, &ended);
     pthread_mutex_lock(&iter->pool->lock);
     iter->drawing = false;
@@ -251,6 +253,7 @@ static void submit_chunk(pp_iter *iter, struct ppi_chunk *chunk, int error, size
         fail_chunk(result, pool->joined ? PP_CANCELLED : pool->loss, 0,
                    "the pool had ended before the item could be run");
     } else {
+        PPI_POINT(CLIENT_DREW);
         error = ppi_submit_copied(pool, result, size);
         if (error)
             fail_for(result, error);
@@ -321,6 +324,7 @@ static void measure_values(pp_iter *iter, struct ppi_chunk *chunk)
     const struct ppi_value *values = result->values;
     size_t bytes = result->count * iter->task->result_size;
 
+    assert(result->count > 0);
     if (iter->task->result_kind != PP_VALUE_) {
         for (size_t i = 0; i < result->count; i++)
             bytes += values[i].size;

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/point.h"
 #include "base/process.h"
 #include "base/public.h"
 #include "client/client.h"
@@ -84,12 +85,16 @@ void ppi_notice_loss(pp_pool *pool)
         return;
     pool->lost = true;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancelable); /* we hold the lock */
+    if (state_of(pool) < PPI_POOL_BROKEN)
+        ppi_end_orphans(pool); /* before its number can be another's */
     if (!pool->leaving || state_of(pool) < PPI_POOL_BROKEN)
         ppi_reap_supervisor(pool); /* otherwise there is work to do while it ends */
+    PPI_POINT(CLIENT_LOST);
     ppi_loop_forget_supervisor(pool);
     if (state_of(pool) < PPI_POOL_BROKEN)
         await_orphans(pool);
     pthread_setcancelstate(cancelable, NULL);
+    PPI_POINT(CLIENT_ORPHANS_GONE);
     ppi_take_in(pool); /* what was committed before counts */
     if (pool->phase == PPI_IS_TERMINATED) {
         error.kind = PP_CANCELLED;
@@ -102,7 +107,9 @@ void ppi_notice_loss(pp_pool *pool)
                             .backtrace = failure.backtrace };
     }
     pool->loss = error.kind;
+    PPI_POINT(CLIENT_ENDS_OPEN);
     end_open(pool, &error);
+    PPI_POINT(CLIENT_OPEN_ENDED);
     ppi_rouse(pool);
     ppi_notify(pool);
 }
@@ -131,7 +138,9 @@ void ppi_shut_down(pp_pool *pool)
     pool->processes = (int)ppi_queue_workers(pool->queue);
     ppi_waker_close(&pool->queue->poke);
     ppi_buddy_destroy(&pool->arena);
+    PPI_POINT(CLIENT_SHUTS_DOWN);
     ppi_queue_leave(pool->queue); /* shared memory stays until the pool is freed */
+    PPI_POINT(CLIENT_LEFT_MEMORY);
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancelable); /* we hold the lock */
     if (pool->supervisor >= 0) {
         ppi_reap_supervisor(pool); /* it has been ending meanwhile */
@@ -184,7 +193,9 @@ static void command(pp_pool *pool, enum ppi_command command)
 {
     if (pool->lost)
         return;
+    PPI_POINT(CLIENT_COMMANDS);
     atomic_store_explicit(&pool->queue->shm->command, command, memory_order_release);
+    PPI_POINT(CLIENT_COMMANDED);
     if (pool->start == PP_INLINE) {
         ppi_end_inline(pool);
         return;
@@ -192,6 +203,7 @@ static void command(pp_pool *pool, enum ppi_command command)
     atomic_thread_fence(memory_order_seq_cst); /* partner: obey() in the supervisor */
     if (command == PPI_FINISH)
         ppi_wake_to_end(pool->queue, 1);
+    PPI_POINT(CLIENT_POKES);
     if (command != PPI_FINISH || needs_poke(pool))
         ppi_poke(pool);
 }
@@ -211,6 +223,7 @@ PPI_PUBLIC int pp_close(pp_pool *pool)
     pthread_mutex_lock(&pool->lock);
     if (pool->phase == PPI_IS_OPEN)
         pool->phase = PPI_IS_CLOSED;
+    PPI_POINT(CLIENT_CLOSED);
     pthread_mutex_unlock(&pool->lock);
     return 0;
 }
@@ -327,6 +340,7 @@ PPI_PUBLIC int pp_pool_free(pp_pool *pool)
     pthread_mutex_unlock(&pool->lock);
     ppi_stop_serving(pool); /* a callback that is running ends first */
     pthread_mutex_lock(&pool->lock);
+    PPI_POINT(CLIENT_FREES);
     ppi_shut_down(pool);
     ppi_free_iterators(pool);
     while (!ppi_list_empty(&pool->results))
@@ -334,6 +348,7 @@ PPI_PUBLIC int pp_pool_free(pp_pool *pool)
     ppi_slab_destroy(&pool->slab);
     ppi_slab_destroy(&pool->chunks);
     pthread_mutex_unlock(&pool->lock);
+    PPI_POINT(CLIENT_RESULTS_FREED);
     ppi_buddy_destroy(&pool->shared);
     ppi_queue_destroy(pool->queue);
     ppi_loop_close(pool);
@@ -344,7 +359,6 @@ PPI_PUBLIC int pp_pool_free(pp_pool *pool)
     pthread_mutex_destroy(&pool->lock);
     ppi_flights_free(pool->flights);
     munmap(pool->creator, PPI_PAGE);
-    free(pool->dying);
     free(pool);
     return 0;
 }

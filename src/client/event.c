@@ -11,6 +11,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "base/point.h"
 #include "base/public.h"
 #include "client/client.h"
 #include "queue/wake.h"
@@ -64,6 +65,7 @@ static void watch(pp_pool *pool)
     if (!pool->watched || pool->gone)
         return;
     ppi_event_announce(pool->queue);
+    PPI_POINT(CLIENT_EVENT_LOOKS);
     if (has_work(pool))
         ppi_ring_event(pool->queue);
 }

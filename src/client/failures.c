@@ -49,13 +49,13 @@ void ppi_free_failures(pp_result *result)
 
 bool ppi_has_outcome(const pp_result *result, size_t item)
 {
-    return result->outcomes[item / 64] >> item % 64 & 1;
+    return ppi_own_outcomes(result, item / 64) >> item % 64 & 1;
 }
 
 size_t ppi_next_missing(const pp_result *result, size_t item)
 {
     while (item < result->count && ppi_has_outcome(result, item))
-        item += result->outcomes[item / 64] == UINT64_MAX ? 64 - item % 64 : 1;
+        item += ppi_own_outcomes(result, item / 64) == UINT64_MAX ? 64 - item % 64 : 1;
     return item < result->count ? item : result->count;
 }
 
@@ -148,10 +148,11 @@ pp_error *ppi_error_copy(const pp_error *error)
 {
     size_t words = words_size(error), function = strlen(error->function) + 1;
     pp_error *copy = malloc(sizeof *copy + words + function);
-    char *text = (char *)(copy + 1);
+    char *text;
 
     if (!copy)
         return NULL;
+    text = (char *)(copy + 1);
     *copy = *error;
     put_words(text, error);
     ppi_set_words(copy, text);
@@ -218,8 +219,9 @@ bool ppi_spell_out_rest(pp_result *result)
         free(all);
         return false;
     }
-    for (size_t i = failures->count; i < count; i++)
-        result->outcomes[all[i].index / 64] |= UINT64_C(1) << all[i].index % 64;
+    memset(result->outcomes, 0xff, ppi_outcome_words(result) * sizeof(uint64_t));
+    memset(result->outcomes + ppi_outcome_words(result), 0,
+           ppi_outcome_words(result) * sizeof(uint64_t));
     failures->former_all = failures->all;
     failures->former_rest = failures->rest;
     failures->all = all;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/point.h"
 #include "client/client.h"
 #include "queue/wake.h"
 
@@ -255,6 +256,7 @@ static bool feed_chunk(pp_pool *pool, pp_result *result, size_t count)
     flight->staged = 0;
     if (!stage(pool, result, slot, count, flight))
         return false;
+    PPI_POINT(CLIENT_STAGED);
     slot->begin = result->next;
     slot->end = result->next + count;
     place_values(pool, result, slot, flight);
@@ -265,6 +267,7 @@ static bool feed_chunk(pp_pool *pool, pp_result *result, size_t count)
     slot->limit_ns = result->limits.time_ns;
     slot->grace_ms = result->limits.grace_ms;
     slot->retries = result->limits.retries;
+    atomic_store_explicit(&slot->over, 0, memory_order_relaxed);
     flight->result = result;
     flight->withdrawn = false;
     flight->others = 0;
@@ -281,8 +284,11 @@ static bool feed_chunk(pp_pool *pool, pp_result *result, size_t count)
     result->staged += flight->staged;
     pool->used++;
     pool->tail = position + 1;
+    PPI_POINT(CLIENT_FILLED);
     ppi_publish(pool->queue, position);
+    PPI_POINT(CLIENT_PUBLISHED);
     ppi_ring(pool->queue);
+    PPI_POINT(CLIENT_FED);
     return true;
 }
 
@@ -320,6 +326,7 @@ void ppi_feed(pp_pool *pool)
     while (!ppi_list_empty(&pool->backlog) && !pool->lost) {
         pp_result *result = PPI_FIRST(&pool->backlog, pp_result, waiting);
 
+        PPI_POINT(CLIENT_FEEDS);
         if (!feed_result(pool, result))
             return;
         ppi_list_remove(&result->waiting);
@@ -346,6 +353,7 @@ void ppi_submit(pp_pool *pool, pp_result *result)
         return;
     }
     ppi_list_append(&pool->backlog, &result->waiting);
+    PPI_POINT(CLIENT_IN_BACKLOG);
     if (first)
         ppi_feed(pool);
 }
@@ -356,6 +364,8 @@ void ppi_end_flight(pp_pool *pool, struct ppi_flight *flight)
         ppi_buddy_free(&pool->arena, flight->block);
     flight->result->staged -= flight->staged;
     flight->result->in_flight--;
+    atomic_store_explicit(&ppi_queue_slot(pool->queue, flight->position)->over, 1,
+                          memory_order_relaxed);
     flight->result = NULL;
     flight->block = NULL;
     pool->used--;

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "base/point.h"
 #include "client/client.h"
 
 static uint64_t bits(size_t from, size_t to) /* of one word, from < to <= 64 */
@@ -39,9 +40,10 @@ static bool mark(pp_result *result, size_t first, size_t end)
     return true;
 }
 
-static void unmark(pp_result *result, size_t item)
+/* It has its outcome, and is not to get another, but none of its own. */
+static void count_among_rest(pp_result *result, size_t item)
 {
-    result->outcomes[item / 64] &= ~(UINT64_C(1) << item % 64);
+    result->outcomes[ppi_outcome_words(result) + item / 64] |= UINT64_C(1) << item % 64;
 }
 
 /* There is no memory for an outcome: it counts among the rest, which needs little. */
@@ -54,7 +56,7 @@ static void lose(pp_result *result, size_t item)
         .message = "there was no memory to keep the item's outcome",
     };
 
-    unmark(result, item);
+    count_among_rest(result, item);
     ppi_fail_rest(result, &no_memory);
 }
 
@@ -102,7 +104,7 @@ bool ppi_skip(pp_result *result, size_t first, size_t count)
     if (!result->cancelled || !mark(result, first, first + count))
         return false;
     for (size_t i = first; i < first + count; i++)
-        unmark(result, i); /* they are done, and end like the rest */
+        count_among_rest(result, i);
     result->pool->counts.failed += count;
     return true;
 }
@@ -180,6 +182,7 @@ void ppi_settle(pp_result *result)
         ppi_drop_needless_rest(result);
         ppi_sort_failures(result);
     }
+    PPI_POINT(CLIENT_COMPLETE);
     ppi_list_remove(&result->waiting);
     if (result->block)
         ppi_free_arguments(result);
@@ -191,6 +194,7 @@ void ppi_settle(pp_result *result)
         ppi_result_destroy(result);
     } else if (ppi_first_failure(result) ? result->error_callback : result->callback) {
         ppi_list_append(&pool->due, &result->waiting);
+        PPI_POINT(CLIENT_DUE);
         pool->made_due++;
         ppi_rouse(pool);
     } else {
@@ -198,5 +202,6 @@ void ppi_settle(pp_result *result)
         if (result->is_chunk && ppi_chunk_of(result)->iter)
             ppi_chunk_settled(ppi_chunk_of(result));
     }
+    PPI_POINT(CLIENT_SETTLED);
     ppi_notify(pool);
 }

@@ -173,7 +173,7 @@ static int make_creator_mark(pp_pool *pool)
     pool->creator = page;
     /* Reads as zero in children: telling them apart costs no system call. */
     if (madvise(page, PPI_PAGE, MADV_WIPEONFORK) < 0)
-        return -errno;
+        return errno == EINVAL ? -ENOSYS : -errno; /* before Linux 4.14 */
     *pool->creator = 1;
     return 0;
 }

@@ -84,8 +84,8 @@ static size_t failed_items(const pp_result *result)
 
     if (!ppi_rest(result))
         return ppi_failed(result);
-    for (size_t word = 0; word < (result->count + 63) / 64; word++)
-        marked += (size_t)__builtin_popcountll(result->outcomes[word]);
+    for (size_t word = 0; word < ppi_outcome_words(result); word++)
+        marked += (size_t)__builtin_popcountll(ppi_own_outcomes(result, word));
     return ppi_failed(result) + (result->done > marked ? result->done - marked : 0);
 }
 

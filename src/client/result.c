@@ -20,8 +20,9 @@ static bool make_room(pp_result *result, bool wants_values)
 {
     size_t size = is_variable(result) ? sizeof(struct ppi_value) : result->task->result_size;
 
-    result->outcomes = &result->few_outcomes;
-    if (result->count > 64 && !(result->outcomes = calloc((result->count + 63) / 64, 8)))
+    result->outcomes = result->few_outcomes;
+    if (result->count > 64 &&
+        !(result->outcomes = calloc(ppi_outcome_words(result), 2 * sizeof(uint64_t))))
         return false;
     if (!wants_values || size == 0 || result->count == 0)
         return true;
@@ -97,7 +98,7 @@ void ppi_result_destroy(pp_result *result)
     free_values(result);
     if (result->failures)
         ppi_free_failures(result);
-    if (result->outcomes != &result->few_outcomes)
+    if (result->outcomes != result->few_outcomes)
         free(result->outcomes);
     if (result->block)
         ppi_free_arguments(result);

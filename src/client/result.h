@@ -64,8 +64,9 @@ struct pp_result {
     size_t count; /* items */
     size_t done;  /* items that have an outcome */
     size_t next;  /* items from here on are still to be submitted */
-    uint64_t *outcomes; /* a bit per item: has one; of a few: few_outcomes */
-    uint64_t few_outcomes;
+    uint64_t *outcomes; /* a bit per item: has one; and behind all of these, one per item
+                           that has and yet is of the rest; of a few: few_outcomes */
+    uint64_t few_outcomes[2];
 
     /* Values: of fixed size one after the other, or struct ppi_value; NULL: not wanted. */
     void *values;
@@ -128,6 +129,18 @@ static inline bool ppi_is_there(const pp_result *result)
 static inline uint64_t ppi_now_for(const pp_result *result)
 {
     return result->count > 1 ? ppi_now_ns() : ppi_coarse_now_ns();
+}
+
+/* How many words the bits of a kind take. */
+static inline size_t ppi_outcome_words(const pp_result *result)
+{
+    return (result->count + 63) / 64;
+}
+
+/* Of these 64 items, those that have an outcome of their own. */
+static inline uint64_t ppi_own_outcomes(const pp_result *result, size_t word)
+{
+    return result->outcomes[word] & ~result->outcomes[ppi_outcome_words(result) + word];
 }
 
 static inline size_t ppi_failed(const pp_result *result)

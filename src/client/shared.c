@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 
+#include "base/point.h"
 #include "base/public.h"
 #include "client/client.h"
 
@@ -79,6 +80,7 @@ PPI_PUBLIC int pp_shared_free(pp_pool *pool, void *memory)
     size = ppi_buddy_size(&pool->shared, memory);
     if (size > 0) {
         ppi_segment_clear_pages(memory, size);
+        PPI_POINT(CLIENT_SHARED_CLEARED);
         ppi_buddy_free(&pool->shared, memory);
     }
     pthread_mutex_unlock(&pool->lock);

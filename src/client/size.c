@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/cpus.h"
+#include "base/point.h"
 #include "base/public.h"
 #include "client/client.h"
 
@@ -185,6 +186,7 @@ static void resize(pp_pool *pool, unsigned workers)
     if (workers == ppi_queue_workers(pool->queue))
         return;
     ppi_set_size(pool, workers);
+    PPI_POINT(CLIENT_RESIZED);
     ppi_poke(pool);
     ppi_feed(pool); /* more may be in flight now */
     ppi_notify(pool);

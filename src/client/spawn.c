@@ -73,6 +73,14 @@ static int set_attributes(posix_spawnattr_t *attributes)
                                                             POSIX_SPAWN_SETSID);
 }
 
+/* Why nothing was executed: for want of something, or it cannot be, as where /proc is not. */
+static int reason_of(int error)
+{
+    return error == 0 || error == EAGAIN || error == ENOMEM || error == EMFILE || error == ENFILE
+               ? error
+               : ENOEXEC;
+}
+
 static int spawn(const pp_pool *pool, char **environment, pid_t *pid)
 {
     posix_spawn_file_actions_t actions;
@@ -90,8 +98,8 @@ static int spawn(const pp_pool *pool, char **environment, pid_t *pid)
         if (!error)
             error = set_attributes(&attributes);
         if (!error)
-            error = posix_spawn(pid, "/proc/self/exe", &actions, &attributes, argv,
-                                environment);
+            error = reason_of(posix_spawn(pid, "/proc/self/exe", &actions, &attributes, argv,
+                                          environment));
         posix_spawnattr_destroy(&attributes);
     }
     posix_spawn_file_actions_destroy(&actions);
@@ -102,7 +110,7 @@ int ppi_begin_spawn(pp_pool *pool)
 {
     char **environment = ppi_environment_copy();
     int error = environment ? write_birth(pool) : -EAGAIN;
-    pid_t pid;
+    pid_t pid = -1;
 
     if (!error)
         error = spawn(pool, environment, &pid);

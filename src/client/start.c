@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/point.h"
 #include "base/process.h"
 #include "client/client.h"
 
@@ -38,10 +39,12 @@ static int fork_supervisor(pp_pool *pool, bool single_threaded)
         ppi_supervisor_run(&pool->heritage);
     if (pid < 0)
         error = -errno;
+    PPI_POINT(CLIENT_FORKED);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (error)
         return error;
     pool->supervisor = ppi_pidfd_open(pid);
+    PPI_POINT(CLIENT_HOLDS_SUPERVISOR);
     if (pool->supervisor >= 0)
         return 0;
     kill(pid, SIGKILL); /* its workers die of that */
@@ -52,14 +55,12 @@ static int fork_supervisor(pp_pool *pool, bool single_threaded)
 /* What a fresh image of the program may take until main() calls pp_init(). */
 #define IMAGE_PATIENCE_NS (20 * PPI_SECOND)
 
-/* Signals are for the program's own threads. */
 static int begin_thread(pp_pool *pool)
 {
-    sigset_t all, before;
+    sigset_t before;
     int error;
 
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    ppi_block_signals(&before);
     error = ppi_supervisor_thread(&pool->heritage, &pool->thread);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pool->has_thread = error == 0;
@@ -75,12 +76,14 @@ void ppi_reap_supervisor(pp_pool *pool)
     pool->has_thread = false;
 }
 
+/* Whether a seat's first worker has been ready: otherwise there would not be a second one. */
 static bool is_ready(const pp_pool *pool, unsigned seat)
 {
     const struct ppi_seat_shm *shm = ppi_queue_seat(pool->queue, seat);
 
-    return atomic_load_explicit(&shm->incarnation, memory_order_acquire) != 0 &&
-           atomic_load_explicit(&shm->state, memory_order_acquire) == PPI_SEAT_READY;
+    return ppi_announced(pool, seat) > 1 ||
+           (atomic_load_explicit(&shm->incarnation, memory_order_acquire) != 0 &&
+            atomic_load_explicit(&shm->state, memory_order_acquire) == PPI_SEAT_READY);
 }
 
 /*
@@ -93,6 +96,7 @@ static bool has_started(void *what)
 
     for (unsigned seat = ppi_queue_workers(pool->queue); seat-- > 0 && !pool->lost;) {
         atomic_store_explicit(&pool->queue->shm->awaited, seat, memory_order_relaxed);
+        PPI_POINT(CLIENT_AWAITS);
         atomic_thread_fence(memory_order_seq_cst); /* partner: become_ready() in the worker */
         if (!is_ready(pool, seat))
             return false;
@@ -132,8 +136,10 @@ static int describe_failure(pp_pool *pool, pp_error **error)
 /* From here on a failing worker is replaced, and its successor wakes nobody. */
 static void go(pp_pool *pool)
 {
+    PPI_POINT(CLIENT_STARTED);
     atomic_store_explicit(&pool->queue->shm->awaited, PPI_MAX_SEATS, memory_order_relaxed);
     atomic_store_explicit(&pool->queue->shm->command, PPI_RUNNING, memory_order_release);
+    PPI_POINT(CLIENT_RUNNING);
 }
 
 /*
@@ -178,8 +184,7 @@ int ppi_start(pp_pool *pool, const pp_pool_options *options, pp_error **error)
 {
     int code = -begin(pool);
 
-    if (pool->queue->segment.portable)
-        close(pool->queue->segment.file);
+    ppi_segment_close_file(&pool->queue->segment);
     if (code) {
         ppi_unmake(pool);
         return code;
@@ -192,6 +197,9 @@ int ppi_start(pp_pool *pool, const pp_pool_options *options, pp_error **error)
     }
     if (!code)
         code = -ppi_loop_open(pool);
+    PPI_POINT(CLIENT_CONFINED);
+    if (!code && options->on_death)
+        code = -ppi_hear_of_deaths(pool);
     pthread_mutex_lock(&pool->lock);
     await(pool, code ? is_born : has_started);
     if (pool->lost)

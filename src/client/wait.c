@@ -8,6 +8,7 @@
 #include <errno.h>
 
 #include "base/clock.h"
+#include "base/point.h"
 #include "client/client.h"
 #include "queue/wake.h"
 
@@ -37,6 +38,7 @@ static int follow(pp_pool *pool, uint64_t deadline_ns)
         ppi_wake_leader(pool->queue); /* it leads for us, too */
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancelable); /* we hold the lock */
     pool->followers++;
+    PPI_POINT(CLIENT_FOLLOWS);
     error = deadline_ns == PPI_NEVER
                 ? pthread_cond_wait(&pool->progress, &pool->lock)
                 : pthread_cond_clockwait(&pool->progress, &pool->lock, CLOCK_MONOTONIC,
@@ -84,6 +86,7 @@ static bool lead_awake(pp_pool *pool)
         return false;
     pool->led = true;
     pthread_mutex_unlock(&pool->lock);
+    PPI_POINT(CLIENT_SPINS);
     found = ppi_spin_for(&pool->spin, pool->queue, has_news, &glance);
     pthread_mutex_lock(&pool->lock);
     pool->led = false;
@@ -126,6 +129,7 @@ static int lead(pp_pool *pool, bool (*done)(void *what), void *what, uint64_t de
         return 0;
     one = wanted(pool, done == ppi_is_there_for_me ? what : NULL);
     bell = ppi_client_announce(pool->queue, one);
+    PPI_POINT(CLIENT_ANNOUNCED);
     if (ppi_news(pool, 1) || ppi_lost(pool) || done(what)) {
         ppi_notify(pool); /* as below, for who came while we were awake */
         return 0;
@@ -134,9 +138,12 @@ static int lead(pp_pool *pool, bool (*done)(void *what), void *what, uint64_t de
     pool->choosy = one != PPI_ANYTHING;
     pool->alone = one == PPI_NONE_IN_PARTICULAR;
     pthread_mutex_unlock(&pool->lock);
+    PPI_POINT(CLIENT_SLEEPS);
     error = ppi_client_sleep(pool->queue, bell, deadline_ns);
+    PPI_POINT(CLIENT_WOKEN);
     pthread_mutex_lock(&pool->lock);
     pool->led = pool->choosy = pool->alone = false;
+    PPI_POINT(CLIENT_STOPS_LEADING);
     ppi_notify(pool); /* somebody must lead, and we may be about to leave */
     return error == -ETIMEDOUT ? -ETIMEDOUT : 0;
 }

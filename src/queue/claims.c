@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "queue/claims.h"
 
+#include "base/point.h"
 #include "queue/spin.h"
 
 #define STATE(word) ((enum ppi_claim_state)((word) >> 16 & 0xff))
@@ -19,7 +20,7 @@ static _Atomic uint64_t *word_of(const struct ppi_queue *queue, uint64_t positio
     return &queue->claims->words[position % PPI_WINDOW];
 }
 
-static bool is_open(uint64_t position, uint64_t word)
+bool ppi_is_open(uint64_t position, uint64_t word)
 {
     return word == ppi_claim_word(position, PPI_QUEUED, 0) ||
            word == ppi_claim_word(position, PPI_REQUEUED, 0);
@@ -48,8 +49,22 @@ void ppi_publish(struct ppi_queue *queue, uint64_t position)
        tail sees the slot. */
     atomic_store_explicit(word_of(queue, position), ppi_claim_word(position, PPI_QUEUED, 0),
                           memory_order_release);
+    PPI_POINT(CLIENT_QUEUED);
     atomic_store_explicit(&queue->shm->tail, position + 1, memory_order_release);
     ppi_publish_cpu(queue, &queue->shm->client_cpu);
+}
+
+/* What was handed back begins where the supervisor says, if that can be: a word that was damaged
+   may say so of a task that never was. */
+static void resume(const struct ppi_queue *queue, uint64_t position,
+                   const struct ppi_slot_shm *slot, struct ppi_start *start)
+{
+    uint64_t first = atomic_load_explicit(resume_of(queue, position), memory_order_acquire);
+
+    if (first < slot->begin || first >= slot->end)
+        return;
+    start->first = first;
+    start->attempt = atomic_load_explicit(attempt_of(queue, position), memory_order_acquire);
 }
 
 /*
@@ -59,25 +74,27 @@ void ppi_publish(struct ppi_queue *queue, uint64_t position)
 static bool take(struct ppi_claimer *claimer, uint64_t position, struct ppi_start *start)
 {
     struct ppi_queue *queue = claimer->queue;
+    const struct ppi_slot_shm *slot;
     _Atomic uint64_t *word = word_of(queue, position);
     uint64_t seen = atomic_load_explicit(word, memory_order_acquire);
     uint64_t mine = ppi_claim_word(position, PPI_CLAIMED, claimer->index);
 
-    if (!is_open(position, seen))
+    if (!ppi_is_open(position, seen))
         return false;
     atomic_store_explicit(&claimer->seat->intent, position, memory_order_release);
+    PPI_POINT(WORKER_INTENDS);
     if (!atomic_compare_exchange_strong_explicit(word, &seen, mine, memory_order_seq_cst,
                                                  memory_order_relaxed))
         return false;
+    PPI_POINT(WORKER_CLAIMED);
+    slot = ppi_queue_slot(queue, position);
     start->position = position;
-    start->first = ppi_queue_slot(queue, position)->begin;
+    start->first = slot->begin;
     start->attempt = 1;
-    if (STATE(seen) == PPI_REQUEUED) {
-        start->first = atomic_load_explicit(resume_of(queue, position), memory_order_acquire);
-        start->attempt =
-            atomic_load_explicit(attempt_of(queue, position), memory_order_acquire);
-    }
-    return true;
+    if (STATE(seen) == PPI_REQUEUED)
+        resume(queue, position, slot, start);
+    /* A word that was damaged may offer what is over, and whose arguments are gone. */
+    return !atomic_load_explicit(&slot->over, memory_order_relaxed);
 }
 
 /* The position that a word speaks of. */
@@ -94,7 +111,8 @@ static bool take_any(struct ppi_claimer *claimer, enum ppi_claim_state state,
         uint64_t word = atomic_load_explicit(&claimer->queue->claims->words[slot],
                                              memory_order_relaxed);
 
-        if (STATE(word) == state && take(claimer, position_of(slot, word), start))
+        if (STATE(word) == state && ppi_is_published(claimer->queue, position_of(slot, word)) &&
+            take(claimer, position_of(slot, word), start))
             return true;
     }
     return false;
@@ -132,8 +150,9 @@ static bool take_new(struct ppi_claimer *claimer, uint64_t head, struct ppi_star
     claimer->tail = atomic_load_explicit(&claimer->queue->shm->tail, memory_order_acquire);
     if (!is_far(head, claimer->tail))
         return take_known(claimer, head, start);
-    /* Nonsense, or very late: only when all words say no is nothing left below the tail. */
-    claimer->next = head;
+    /* Nonsense, or very late: only when all words say no is nothing left below the tail.  Until
+       then nothing is known; a head that is too large would look right one day. */
+    claimer->next = 0;
     if (take_any(claimer, PPI_QUEUED, start))
         return true;
     claimer->next = claimer->tail;
@@ -150,6 +169,7 @@ static bool take_next(struct ppi_claimer *claimer, struct ppi_start *start)
     uint64_t head = atomic_load_explicit(hint, memory_order_acquire);
     bool taken = take_known(claimer, head, start) || take_new(claimer, head, start);
 
+    PPI_POINT(WORKER_LOOKED_ON);
     /* Helps others, but not at each step; that it fails does no harm. */
     if (claimer->next - head >= HEAD_STEP || (!taken && claimer->next != head))
         atomic_compare_exchange_strong_explicit(hint, &head, claimer->next,
@@ -157,31 +177,48 @@ static bool take_next(struct ppi_claimer *claimer, struct ppi_start *start)
     return taken;
 }
 
-/* Takes a task of this state, wherever it is, if the count of them has moved. */
-static bool take_counted(struct ppi_claimer *claimer, const _Atomic uint64_t *count,
-                         uint64_t *seen, enum ppi_claim_state state,
-                         struct ppi_start *start)
+/* Takes a task that was handed back, wherever it is, if the count of them has moved. */
+static bool take_requeued(struct ppi_claimer *claimer, struct ppi_start *start)
 {
-    /* Pairs with the releases of ppi_requeue() and ppi_audit(): the words are there
-       when the count is. */
-    uint64_t now = atomic_load_explicit(count, memory_order_acquire);
+    /* Pairs with the release of ppi_requeue(): the word is there when the count is. */
+    uint64_t now = atomic_load_explicit(&claimer->queue->control->requeues, memory_order_acquire);
 
-    if (now == *seen)
+    if (now == claimer->requeues)
         return false;
-    if (take_any(claimer, state, start))
+    if (take_any(claimer, PPI_REQUEUED, start))
         return true;
-    *seen = now;
+    claimer->requeues = now;
+    return false;
+}
+
+/* Takes the first task that the client has found in its last audit, if there was one since. */
+static bool take_audited(struct ppi_claimer *claimer, struct ppi_start *start)
+{
+    const struct ppi_queue_shm *shm = claimer->queue->shm;
+    /* Pairs with the release of ppi_audit(): the words are there when the count is. */
+    uint64_t now = atomic_load_explicit(&shm->audits, memory_order_acquire);
+
+    if (now == claimer->audits)
+        return false;
+    if (now != claimer->audited) {
+        claimer->audited = now;
+        claimer->found = atomic_load_explicit(&shm->audited_from, memory_order_relaxed);
+        claimer->found_end = atomic_load_explicit(&shm->tail, memory_order_acquire);
+    }
+    if (is_far(claimer->found, claimer->found_end) &&
+        (take_any(claimer, PPI_QUEUED, start) || take_any(claimer, PPI_REQUEUED, start)))
+        return true;
+    while (!is_far(claimer->found, claimer->found_end) && claimer->found < claimer->found_end)
+        if (take(claimer, claimer->found++, start))
+            return true;
+    claimer->audits = now;
     return false;
 }
 
 bool ppi_claim(struct ppi_claimer *claimer, struct ppi_start *start)
 {
-    const struct ppi_queue *queue = claimer->queue;
-
     /* What was handed back is older than what comes from head on. */
-    return take_counted(claimer, &queue->control->requeues, &claimer->requeues, PPI_REQUEUED,
-                        start) ||
-           take_counted(claimer, &queue->shm->audits, &claimer->audits, PPI_QUEUED, start) ||
+    return take_requeued(claimer, start) || take_audited(claimer, start) ||
            take_next(claimer, start);
 }
 
@@ -198,15 +235,32 @@ bool ppi_claimable(const struct ppi_claimer *claimer)
     if (is_far(head, tail))
         return true;
     for (head = first_of(claimer, head, tail); head < tail; head++)
-        if (is_open(head, atomic_load_explicit(word_of(queue, head), memory_order_acquire)))
+        if (ppi_is_open(head, atomic_load_explicit(word_of(queue, head), memory_order_acquire)))
             return true;
     return false;
+}
+
+bool ppi_is_published(const struct ppi_queue *queue, uint64_t position)
+{
+    return position < atomic_load_explicit(&queue->shm->tail, memory_order_acquire);
 }
 
 bool ppi_claimed_by(const struct ppi_queue *queue, uint64_t position, unsigned seat)
 {
     return atomic_load_explicit(word_of(queue, position), memory_order_acquire) ==
            ppi_claim_word(position, PPI_CLAIMED, seat);
+}
+
+bool ppi_held_by_another(const struct ppi_queue *queue, uint64_t position, unsigned seat)
+{
+    uint64_t word = atomic_load_explicit(word_of(queue, position), memory_order_acquire);
+    unsigned holder = (unsigned)(word & 0xffff);
+
+    if (word == ppi_claim_word(position, PPI_CLAIMED, seat))
+        return false;
+    return word == ppi_claim_word(position, PPI_CLAIMED, holder)
+               ? holder < queue->seats
+               : ppi_is_open(position, word) || word == ppi_claim_word(position, PPI_WITHDRAWN, 0);
 }
 
 bool ppi_requeue(struct ppi_queue *queue, uint64_t position, unsigned seat, uint64_t item,
@@ -218,9 +272,11 @@ bool ppi_requeue(struct ppi_queue *queue, uint64_t position, unsigned seat, uint
         return false;
     atomic_store_explicit(resume_of(queue, position), item, memory_order_release);
     atomic_store_explicit(attempt_of(queue, position), attempt, memory_order_release);
+    PPI_POINT(SUPERVISOR_RESUME_SAID);
     if (!atomic_compare_exchange_strong(word_of(queue, position), &mine,
                                         ppi_claim_word(position, PPI_REQUEUED, 0)))
         return false;
+    PPI_POINT(SUPERVISOR_REQUEUED);
     atomic_fetch_add_explicit(&queue->control->requeues, 1, memory_order_release);
     return true;
 }
@@ -238,7 +294,7 @@ bool ppi_withdraw(struct ppi_queue *queue, uint64_t position)
     uint64_t seen = atomic_load_explicit(word, memory_order_acquire);
 
     /* Only QUEUED can become another state meanwhile that may be withdrawn. */
-    while (is_open(position, seen))
+    while (ppi_is_open(position, seen))
         if (atomic_compare_exchange_weak(word, &seen,
                                          ppi_claim_word(position, PPI_WITHDRAWN, 0)))
             return true;
@@ -248,6 +304,7 @@ bool ppi_withdraw(struct ppi_queue *queue, uint64_t position)
 void ppi_set_cancelled(struct ppi_queue *queue, uint64_t position, enum ppi_cancelled how)
 {
     atomic_store(&queue->shm->cancels[position % PPI_WINDOW], cancel_word(position, how));
+    PPI_POINT(CLIENT_CANCEL_SAID);
     /* Partners: the fences in ppi_run_task() and in the supervisor's look. */
     atomic_thread_fence(memory_order_seq_cst);
 }

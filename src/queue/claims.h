@@ -25,8 +25,8 @@
  *    passes on: a slot that is used again is never taken for what it was.
  *  - head only ever moves over positions that were not QUEUED when looked at, and
  *    never become so again: a task that is handed back is REQUEUED and found by the
- *    count of requeues, not by head; one whose word the client has mended, by the
- *    count of audits.  So head may be stale, and it may be garbage:
+ *    count of requeues, not by head; what is to be had when the client has looked at all
+ *    words, after a crash, by the count of audits.  So head may be stale, and it may be garbage:
  *    a worker that finds it out of all bounds looks at every word.
  *  - Nothing here waits for anybody.
  *
@@ -44,6 +44,9 @@ enum ppi_claim_state { PPI_FREE, PPI_QUEUED, PPI_REQUEUED, PPI_CLAIMED, PPI_WITH
 /* A claim word: generation << 32 | state << 16 | seat. */
 uint64_t ppi_claim_word(uint64_t position, enum ppi_claim_state state, unsigned seat);
 
+/* Whether a word offers the task at this position to anyone. */
+bool ppi_is_open(uint64_t position, uint64_t word);
+
 /* What a worker knows of the claims; private to it. */
 struct ppi_claimer {
     struct ppi_queue *queue;
@@ -52,7 +55,9 @@ struct ppi_claimer {
     uint64_t tail;     /* as it was read last */
     uint64_t next;     /* all below were not to be had, as far as it has looked */
     uint64_t requeues; /* count up to which no REQUEUED task is left */
-    uint64_t audits;   /* count up to which no QUEUED task is left below head */
+    uint64_t audits;   /* count up to which no QUEUED task is left below head; for the one ... */
+    uint64_t audited;  /* ... that comes then, it is looked at ... */
+    uint64_t found, found_end; /* ... these positions */
 };
 
 /* Where a claimed task begins. */
@@ -73,8 +78,16 @@ bool ppi_claim(struct ppi_claimer *claimer, struct ppi_start *start);
 /* Worker: whether ppi_claim() would find something now. */
 bool ppi_claimable(const struct ppi_claimer *claimer);
 
+/* Whether there ever was a task at this position.  What a worker says may be another that has
+   the same claim word. */
+bool ppi_is_published(const struct ppi_queue *queue, uint64_t position);
+
 /* Whether this seat has claimed this position, and it is not used again yet. */
 bool ppi_claimed_by(const struct ppi_queue *queue, uint64_t position, unsigned seat);
+
+/* Whether the word says that another seat has, or that nobody has yet.  Of a word that cannot
+   be that is not known, and so not said. */
+bool ppi_held_by_another(const struct ppi_queue *queue, uint64_t position, unsigned seat);
 
 /*
  * Supervisor: hands back a task that the dead worker of this seat had claimed; it

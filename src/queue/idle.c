@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "queue/idle.h"
 
+#include "base/point.h"
 #include "queue/wake.h"
 
 /* ---- Searching ---- */
@@ -33,7 +34,9 @@ static bool search(struct ppi_idler *idler, struct ppi_claimer *claimer)
     if (!has_room(claimer) || !ppi_spin_pays(&idler->spin) ||
         !atomic_compare_exchange_strong(waking, &nobody, mine))
         return false;
+    PPI_POINT(WORKER_SEARCHES);
     found = ppi_spin_for(&idler->spin, claimer->queue, has_news, claimer);
+    PPI_POINT(WORKER_FOUND);
     /* Who has seen the mark has woken nobody: look once more, at all that there is. */
     ppi_clear_waking(claimer->queue, mine);
     return found;
@@ -59,11 +62,13 @@ static bool nap(const struct ppi_idler *idler, struct ppi_claimer *claimer)
     if (!may_nap(idler, queue))
         return false;
     atomic_fetch_or(nappers, bit);
+    PPI_POINT(WORKER_NAPS);
     naps = ppi_awake(queue) > 0; /* not all at once: somebody must be there to be woken */
     if (naps) {
         ppi_wake_service(queue); /* there may be more in the backlog */
         queue->futex->wait(&queue->claims->bell, bell, queue->futex->now() + PPI_NAP_NS);
     }
+    PPI_POINT(WORKER_NAPPED);
     atomic_fetch_and(nappers, ~bit);
     ppi_clear_waking(queue, PPI_WOKEN); /* it may have been for a sleeper, and hit us */
     return naps;

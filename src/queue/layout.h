@@ -61,9 +61,12 @@
  *   all     client, before it       the claimer, the     relaxed;       pool ends
  *           publishes the position  supervisor's reap    published by
  *                                                        word and tail
+ *   over    client; set when it     supervisor's reap    relaxed: only  pool ends
+ *           knows all outcomes                           liars need it
  *
  * Nobody but the client writes, and it does not before the position has all of
- * its outcomes: a claimer can read at leisure.
+ * its outcomes: a claimer can read at leisure.  A worker that dies may have written
+ * that it was at a task which it has long committed: what is over is not handed back.
  */
 struct ppi_slot_shm {
     uint64_t begin, end;  /* items of the result; [0, 1) for a single call */
@@ -81,6 +84,7 @@ struct ppi_slot_shm {
     uint32_t grace_ms;    /* from SIGTERM to SIGKILL when it is stopped */
     uint16_t retries;     /* of an item whose worker crashed */
     uint8_t result_kind;  /* PP_VALUE_, PP_STRING_ or PP_BYTES_ */
+    _Atomic uint8_t over; /* 1: all of its items have outcomes */
     _Alignas(PPI_LINE) unsigned char inline_args[PPI_INLINE_ARGS];
 };
 static_assert(sizeof(struct ppi_slot_shm) == 128, "two lines");
@@ -109,7 +113,8 @@ struct ppi_ack_shm {
 };
 
 enum ppi_command {
-    PPI_STARTING,  /* pp_pool_new() has not returned yet: a failing worker fails the pool */
+    PPI_STARTING,  /* pp_pool_new() has not returned yet: a worker that ends before it is ready
+                      fails the pool */
     PPI_RUNNING,
     PPI_FINISH,    /* workers that find nothing to do end; then the supervisor does */
     PPI_TERMINATE, /* kill them */
@@ -134,6 +139,8 @@ enum ppi_command {
  *   awaited  client           worker, once it is   stored, fence, then looks   pool ends
  *                             ready                at the seat's state; the
  *                                                  worker the other way round
+ *   audited_ client's audit   worker's claim       relaxed; before audits      pool ends
+ *   from
  *   audits   client's audit   worker's claim,      release / acquire: the      pool ends
  *                             sleep                words are mended before
  *   hints    client when it   supervisor           then a poke                 pool ends
@@ -158,6 +165,7 @@ struct ppi_queue_shm {
     _Atomic uint32_t workers; /* that there are to be */
     _Atomic uint32_t hints; /* that a worker is dying */
     _Atomic uint32_t awaited; /* the seat whose worker wakes the client when it is ready */
+    _Atomic uint64_t audited_from; /* below this position no task was to be had at the last audit */
     _Atomic uint64_t audits;
     uint32_t pin_count;           /* CPUs that workers are pinned to; 0: they are not */
     uint32_t pins[PPI_MAX_SEATS]; /* the worker with id k to number k mod pin_count */
@@ -458,7 +466,9 @@ struct ppi_control_seat_shm {
  *                                        it when a worker begins to die
  *   spare        client when it ends     release / acquire                pool ends
  *   call         the spare, futex        release / acquire: called_to_seat  pool ends
- *                                        and called_incarnation are set before
+ *                                        and called_incarnation are set before,
+ *                                        and not again until that seat has this
+ *                                        incarnation, or its worker is dead
  *   failure…     client                  before state                     -
  *   objects…     client                  before life                      -
  */

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "queue/seat.h"
 
+#include <stdlib.h>
+
 #include "base/clock.h"
+#include "base/point.h"
 #include "base/process.h"
 #include "queue/wake.h"
 
@@ -29,6 +32,7 @@ void ppi_seat_init(struct ppi_seat *seat, struct ppi_queue *queue, unsigned inde
     atomic_store_explicit(&seat->shm->counted, PPI_NO_POSITION, memory_order_relaxed);
     atomic_store_explicit(&seat->shm->waiting, 0, memory_order_relaxed);
     atomic_store_explicit(&seat->shm->ready_at, 0, memory_order_relaxed);
+    PPI_POINT(WORKER_SITS);
     /* Until here what the seat says is its last worker's, and nobody listens: partners
        are take_in() in the client and the reap. */
     atomic_store_explicit(&seat->shm->incarnation, incarnation, memory_order_release);
@@ -41,6 +45,8 @@ static bool collect(struct ppi_seat *seat)
 
     if (taken == seat->taken)
         return false;
+    if (taken > seat->tail)
+        abort(); /* what was never written: a wild store has hit the tail */
     seat->taken = taken;
     ppi_outbox_release(&seat->outbox, seat->marks[(taken - 1) % PPI_RECORDS]);
     return true;
@@ -52,10 +58,12 @@ static void wait_for_room(struct ppi_seat *seat)
     uint32_t bell = atomic_load_explicit(&seat->ack->bell, memory_order_acquire);
 
     atomic_store(&seat->shm->wants_room, 1);
+    PPI_POINT(WORKER_WANTS_ROOM);
     atomic_thread_fence(memory_order_seq_cst);
     if (!collect(seat)) {
         ppi_wake_client(seat->queue);
         ppi_wake_service(seat->queue);
+        PPI_POINT(WORKER_WAITS_FOR_ROOM);
         seat->queue->futex->wait(&seat->ack->bell, bell, PPI_NEVER);
         collect(seat);
     }
@@ -84,12 +92,15 @@ void ppi_seat_commit(struct ppi_seat *seat, const struct ppi_record_shm *record,
         if (!collect(seat))
             wait_for_room(seat);
     seat->shm->records[seat->tail % PPI_RECORDS] = *record;
+    PPI_POINT(WORKER_RECORD_FILLED);
     seat->marks[seat->tail % PPI_RECORDS] = mark;
     seat->tail++;
     atomic_store_explicit(&seat->shm->tail, seat->tail, memory_order_release);
+    PPI_POINT(WORKER_COMMITTED);
     seat->untold = true;
     seat->ended = record->flags & PPI_LAST ? record->position : PPI_NO_POSITION;
     if (seat->tail - seat->pressed >= PPI_PRESSING) {
+        PPI_POINT(WORKER_PRESSES);
         seat->pressed = seat->tail;
         ppi_wake_service(seat->queue);
     }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "queue/wake.h"
+#include "base/point.h"
 
 #include <errno.h>
 #include <linux/futex.h>
@@ -40,10 +41,12 @@ void ppi_ring(struct ppi_queue *queue)
         atomic_load_explicit(&claims->waking, memory_order_relaxed) != PPI_NOBODY ||
         !atomic_compare_exchange_strong(&claims->waking, &nobody, PPI_WOKEN))
         return;
+    PPI_POINT(RING_DUE);
     /* If nobody sleeps yet, who is about to finds the bell changed.  And it clears
        waking itself: done here, that could hide a task from it (the model's variant
        RINGER_RESETS). */
     atomic_fetch_add(&claims->bell, 1);
+    PPI_POINT(RING_RUNG);
     queue->futex->wake(&claims->bell, 1);
 }
 
@@ -85,12 +88,17 @@ void ppi_sleep(struct ppi_claimer *claimer)
     uint32_t bell = atomic_load_explicit(&claims->bell, memory_order_acquire);
 
     atomic_fetch_or(sleepers_of(queue, claimer->index), bit);
+    PPI_POINT(WORKER_ANNOUNCED);
     /* Who has left the waking to another may have left it to us.  Fences, for ppi_wake_all(). */
     ppi_clear_waking(queue, PPI_WOKEN);
+    PPI_POINT(WORKER_LOOKS_AGAIN);
     if (!ppi_claimable(claimer) && !ppi_told_to_end(queue) && !ppi_is_dismissed(claimer)) {
         ppi_wake_service(queue); /* there may be more in the backlog */
+        PPI_POINT(WORKER_SLEEPS);
         queue->futex->wait(&claims->bell, bell, UINT64_MAX);
+        PPI_POINT(WORKER_WOKEN);
         atomic_fetch_and(sleepers_of(queue, claimer->index), ~bit);
+        PPI_POINT(WORKER_AWAKE);
         ppi_clear_waking(queue, PPI_WOKEN); /* it has arrived */
         return;
     }
@@ -102,7 +110,9 @@ static void wake(struct ppi_queue *queue, _Atomic uint32_t *flag, _Atomic uint32
 {
     if (!atomic_load_explicit(flag, memory_order_relaxed) || !atomic_exchange(flag, 0))
         return;
+    PPI_POINT(WAKE_DUE);
     atomic_fetch_add(bell, 1);
+    PPI_POINT(WAKE_RUNG);
     queue->futex->wake(bell, PPI_ALL);
 }
 
@@ -113,6 +123,7 @@ void ppi_ring_event(struct ppi_queue *queue)
     if (queue->event.writer < 0 || !atomic_load_explicit(waits, memory_order_relaxed) ||
         !atomic_exchange(waits, 0) || queue->futex->signal(&queue->event))
         return;
+    PPI_POINT(EVENT_OWED);
     atomic_store(waits, PPI_EVENT_OWED);
     ppi_alarm(queue);
 }
@@ -169,11 +180,15 @@ void ppi_wake_all(struct ppi_queue *queue)
     struct ppi_claims_shm *claims = queue->claims;
 
     atomic_store(&claims->waking, PPI_NOBODY);
+    PPI_POINT(WAKE_ALL_BEGUN);
     atomic_fetch_add(&claims->bell, 1);
     queue->futex->wake(&claims->bell, PPI_ALL);
     atomic_store(&claims->client_waits, 0);
+    PPI_POINT(WAKE_ALL_CLIENT);
     ppi_wake_leader(queue);
+    PPI_POINT(WAKE_ALL_SERVICE);
     ppi_rouse_service(queue);
+    PPI_POINT(WAKE_ALL_EVENT);
     /* Also when the flag is not set: the dead may have taken it, and not signalled. */
     atomic_store(&claims->event_waits, 0);
     if (queue->event.writer >= 0)
@@ -205,6 +220,7 @@ static uint32_t announce(_Atomic uint32_t *flag, uint32_t what, const _Atomic ui
 void ppi_hint(struct ppi_queue *queue)
 {
     atomic_fetch_add(&queue->shm->hints, 1);
+    PPI_POINT(CLIENT_HINTS);
     queue->futex->signal(&queue->poke);
 }
 
@@ -230,6 +246,7 @@ uint32_t ppi_client_announce(struct ppi_queue *queue, uint64_t wanted)
     uint32_t what = wanted == PPI_ANYTHING ? PPI_ANY : PPI_ONE;
 
     atomic_store(&queue->shm->wanted, wanted);
+    PPI_POINT(CLIENT_WANTS);
     return announce(&queue->claims->client_waits, what, &queue->claims->client_bell);
 }
 
@@ -242,6 +259,7 @@ void ppi_event_announce(struct ppi_queue *queue)
 {
     ppi_waker_clear(&queue->event); /* a signal that is still on its way makes for one look in vain */
     atomic_store(&queue->claims->event_waits, 1);
+    PPI_POINT(CLIENT_EVENT_ANNOUNCED);
     atomic_thread_fence(memory_order_seq_cst); /* partner: the fence in ppi_wake_client() */
 }
 

@@ -75,7 +75,7 @@ int ppi_segment_attach(const struct ppi_segment *segment)
     void *base = map(segment->base, segment->size, segment->file, MAP_FIXED_NOREPLACE);
 
     if (base == MAP_FAILED)
-        return -errno;
+        return errno == EEXIST ? -EEXIST : -ENOMEM;
     if (base != segment->base) { /* a kernel that takes the address for a wish */
         munmap(base, segment->size);
         return -EEXIST;
@@ -115,12 +115,21 @@ int ppi_segment_create(struct ppi_segment *segment, const size_t length[PPI_PART
 
 void ppi_segment_leave(struct ppi_segment *segment)
 {
-    munmap(segment->base, segment->offset[PPI_SHARED]);
-    segment->left = segment->offset[PPI_SHARED];
+    /* Where it cuts what was one mapping there may be too many; then all of it goes later. */
+    if (munmap(segment->base, segment->offset[PPI_SHARED]) == 0)
+        segment->left = segment->offset[PPI_SHARED];
+}
+
+void ppi_segment_close_file(struct ppi_segment *segment)
+{
+    if (segment->base && segment->portable && segment->file >= 0)
+        close(segment->file);
+    segment->file = -1;
 }
 
 void ppi_segment_destroy(struct ppi_segment *segment)
 {
+    ppi_segment_close_file(segment);
     if (segment->base && segment->left < segment->size)
         munmap(segment->base + segment->left, segment->size - segment->left);
     segment->base = NULL;
@@ -135,7 +144,9 @@ static int protect(const struct ppi_segment *segment, enum ppi_part part, int pr
 
 int ppi_segment_keep_from_children(const struct ppi_segment *segment)
 {
-    return madvise(segment->base, segment->size, MADV_DONTFORK) < 0 ? -errno : 0;
+    if (madvise(segment->base, segment->size, MADV_DONTFORK) == 0)
+        return 0;
+    return errno == EINVAL ? -ENOSYS : -errno; /* something that passes for Linux, mostly */
 }
 
 int ppi_segment_confine_client(const struct ppi_segment *segment)

@@ -34,7 +34,7 @@ struct ppi_segment {
     size_t seat_size; /* the seats are as many of these as fit their part */
     size_t left;      /* bytes from base on that this process has unmapped */
     bool portable;    /* set before it is created: an image of the program is to map it, too */
-    int file;         /* which is its descriptor then; otherwise it is closed */
+    int file;         /* which is its descriptor then, until that is closed */
 };
 
 /*
@@ -44,16 +44,19 @@ struct ppi_segment {
 int ppi_segment_create(struct ppi_segment *segment, const size_t length[PPI_PARTS],
                        size_t seat_size);
 
-/* In another image of the program: maps it where it lies in the first; 0 or -errno. */
+/* In another image of the program: maps it where it lies in the first; 0, -EEXIST or -ENOMEM. */
 int ppi_segment_attach(const struct ppi_segment *segment);
 
-/* Unmaps all but the shared part in this process. */
+/* Closes the descriptor, if there is one. */
+void ppi_segment_close_file(struct ppi_segment *segment);
+
+/* Unmaps all but the shared part in this process, or leaves that to ppi_segment_destroy(). */
 void ppi_segment_leave(struct ppi_segment *segment);
 
-/* Unmaps it, or what is left of it; with the last process its memory is gone. */
+/* Closes and unmaps it, or what is left of it; with the last process its memory is gone. */
 void ppi_segment_destroy(struct ppi_segment *segment);
 
-/* Children that the program forks itself have no business there; 0 or -errno. */
+/* Children that the program forks itself have no business there; 0, -ENOMEM, -EAGAIN, -ENOSYS. */
 int ppi_segment_keep_from_children(const struct ppi_segment *segment);
 
 /* Confine this process, once and for all; 0 or -errno. */

@@ -108,7 +108,8 @@ static void translate(struct ppi_birth *birth, const struct ppi_objects *objects
 
         if (!copy)
             fail(segment, ENOMEM, "no memory for the argument of the initializer");
-        heritage->initarg = memcpy(copy, heritage->initarg, birth->initarg_size);
+        memcpy(copy, heritage->initarg, birth->initarg_size);
+        heritage->initarg = copy;
     }
 }
 

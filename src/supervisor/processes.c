@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/point.h"
 #include "base/process.h"
 #include "queue/wake.h"
 #include "supervisor/supervisor.h"
@@ -67,6 +68,7 @@ static pid_t fork_timed(struct ppi_supervisor *supervisor)
 
     if (pid <= 0)
         return pid;
+    PPI_POINT(SUPERVISOR_FORKED);
     took = ppi_used_ns() - begin;
     if (supervisor->fork_ns == 0 || took < supervisor->fork_ns)
         supervisor->fork_ns = took;
@@ -79,6 +81,20 @@ static void show_spare(struct ppi_supervisor *supervisor, pid_t pid)
     atomic_store_explicit(&supervisor->queue.control->spare, pid, memory_order_release);
 }
 
+/*
+ * Whether the one that was called last has come, or is dead.  Until then it may still have to
+ * read which seat is its own, however long ago that was: another call would be its end.
+ */
+static bool was_heard(const struct ppi_supervisor *supervisor)
+{
+    const struct ppi_control_shm *control = supervisor->queue.control;
+    unsigned seat = control->called_to_seat;
+    const struct ppi_place *place = &supervisor->places[seat];
+
+    return !place->pid || place->incarnation != control->called_incarnation ||
+           ppi_seated(supervisor, seat);
+}
+
 /* The spare, which gets this seat. */
 static pid_t call_spare(struct ppi_supervisor *supervisor, unsigned seat, uint32_t incarnation)
 {
@@ -87,7 +103,9 @@ static pid_t call_spare(struct ppi_supervisor *supervisor, unsigned seat, uint32
 
     control->called_to_seat = seat;
     control->called_incarnation = incarnation;
+    PPI_POINT(SUPERVISOR_CALLS_SPARE);
     atomic_store_explicit(&control->call, supervisor->spares, memory_order_release);
+    PPI_POINT(SUPERVISOR_CALLED_SPARE);
     supervisor->queue.futex->wake(&control->call, 1); /* partner: ppi_spare_run() */
     show_spare(supervisor, 0);
     supervisor->spare_at_ns = ppi_now_ns() + PAUSE_NS;
@@ -108,6 +126,7 @@ void ppi_keep_spare(struct ppi_supervisor *supervisor)
     pid = fork();
     if (pid == 0)
         ppi_spare_run(supervisor->heritage, supervisor->spares, self);
+    PPI_POINT(SUPERVISOR_FORKED_SPARE);
     if (pid > 0) /* otherwise a worker will have to be forked when it is needed */
         show_spare(supervisor, pid);
 }
@@ -122,8 +141,9 @@ static void reap_spare(struct ppi_supervisor *supervisor)
 static pid_t start(struct ppi_supervisor *supervisor, unsigned seat, uint32_t incarnation)
 {
     pid_t self = getpid();
-    pid_t pid = supervisor->spare ? call_spare(supervisor, seat, incarnation)
-                                  : fork_timed(supervisor);
+    pid_t pid = supervisor->spare && was_heard(supervisor)
+                    ? call_spare(supervisor, seat, incarnation)
+                    : fork_timed(supervisor);
 
     if (pid == 0)
         ppi_worker_run(supervisor->heritage, seat, incarnation, self);
@@ -175,8 +195,10 @@ static void reap_dying(struct ppi_supervisor *supervisor)
 
         if (!pid || !ppi_is_exiting(pid, &status))
             continue;
+        PPI_POINT(SUPERVISOR_SAW_DYING);
         ppi_reap(supervisor, seat, status);
         place->dying = pid;
+        PPI_POINT(SUPERVISOR_AWAITS_DEATH);
     }
 }
 
@@ -192,6 +214,7 @@ static void reap_all(struct ppi_supervisor *supervisor)
             ppi_wake_all(&supervisor->queue); /* it may have stopped with a wake-up in hand */
             continue;
         }
+        PPI_POINT(SUPERVISOR_SAW_DEATH);
         if (seat >= 0)
             ppi_reap(supervisor, (unsigned)seat, wait_status(&info));
         else
@@ -239,6 +262,7 @@ static void end_descendants(struct ppi_supervisor *supervisor)
             else
                 forget(supervisor, info.si_pid);
         }
+        PPI_POINT(SUPERVISOR_ENDS_ALL);
         if (errno == ECHILD)
             return;
         for (unsigned seat = 0; seat < supervisor->queue.seats; seat++)
@@ -247,6 +271,7 @@ static void end_descendants(struct ppi_supervisor *supervisor)
         if (supervisor->spare)
             kill(supervisor->spare, SIGKILL);
         ppi_kill_children();
+        PPI_POINT(SUPERVISOR_KILLED_ALL);
         /* Not waiting for any one of them: another may be adopted meanwhile. */
         ppoll(NULL, 0, &pause, &none);
     }

@@ -11,6 +11,7 @@
 #include <procpool.h>
 #include <string.h>
 
+#include "base/point.h"
 #include "queue/wake.h"
 #include "supervisor/supervisor.h"
 
@@ -39,8 +40,10 @@ static void post(struct ppi_supervisor *supervisor, const struct ppi_record_shm 
     struct ppi_control_shm *control = supervisor->queue.control;
 
     control->records[supervisor->tail % PPI_CONTROL_RECORDS] = *record;
+    PPI_POINT(SUPERVISOR_RECORD_FILLED);
     supervisor->tail++;
     atomic_store_explicit(&control->tail, supervisor->tail, memory_order_release);
+    PPI_POINT(SUPERVISOR_RECORDED);
 }
 
 /* The item at which the dead worker began with this task. */
@@ -79,10 +82,12 @@ static bool find_task(const struct ppi_supervisor *supervisor, struct remains *r
     uint64_t item;
 
     remains->position = load(&remains->shm->intent);
-    if (!remains->seated || remains->position == PPI_NO_POSITION ||
+    if (!remains->seated || !ppi_is_published(queue, remains->position) ||
         !ppi_claimed_by(queue, remains->position, remains->seat))
         return false;
     remains->slot = ppi_queue_slot(queue, remains->position);
+    if (atomic_load_explicit(&remains->slot->over, memory_order_relaxed))
+        return false;
     remains->committed = first_of(supervisor, remains);
     if (ppi_has_ended(supervisor, remains->seat, remains->position, &remains->committed))
         return false;
@@ -121,7 +126,7 @@ static void record_done(struct ppi_supervisor *supervisor, struct remains *remai
         remains->done = remains->committed; /* nonsense: they were not done, then */
         return;
     }
-    if (record.payload_size <= PPI_INLINE_VALUE)
+    if (size > 0 && record.payload_size <= PPI_INLINE_VALUE)
         memcpy(record.value, ppi_queue_outbox(&supervisor->queue, remains->seat) + at,
                record.payload_size);
     post(supervisor, &record);
@@ -173,6 +178,7 @@ static void hand_back(struct ppi_supervisor *supervisor, const struct remains *r
     if (remains->done == remains->slot->end)
         return;
     ppi_requeue(&supervisor->queue, remains->position, remains->seat, remains->done, attempt);
+    PPI_POINT(SUPERVISOR_HANDED_BACK);
     supervisor->resumed[remains->position % PPI_WINDOW] = remains->position + 1;
 }
 
@@ -229,7 +235,9 @@ static bool settle(struct ppi_supervisor *supervisor, struct remains *remains)
         hand_back(supervisor, remains, attempt_at(supervisor, remains, remains->done));
         return false;
     }
+    PPI_POINT(SUPERVISOR_FOUND_TASK);
     record_done(supervisor, remains);
+    PPI_POINT(SUPERVISOR_RECORDED_DONE);
     if (remains->done == remains->slot->end || supervisor->killing)
         return false; /* in the latter case the client says how what is left has ended */
     remains->begun = true;
@@ -321,7 +329,9 @@ bool ppi_reap_worker(struct ppi_supervisor *supervisor, unsigned seat, int statu
     };
     bool cost = settle(supervisor, &remains);
 
+    PPI_POINT(SUPERVISOR_SETTLED);
     record_death(supervisor, &remains);
+    PPI_POINT(SUPERVISOR_RECORDED_DEATH);
     ppi_forget_stop(supervisor, seat);
     place->pid = 0;
     supervisor->has_id[place->id] = false;
@@ -329,11 +339,14 @@ bool ppi_reap_worker(struct ppi_supervisor *supervisor, unsigned seat, int statu
     supervisor->dismissed -= place->dismissed;
     atomic_store_explicit(&supervisor->queue.control->seats[seat].state, PPI_DEAD,
                           memory_order_release);
+    PPI_POINT(SUPERVISOR_SAID_DEAD);
     ppi_forget_sleeper(&supervisor->queue, seat);
+    PPI_POINT(SUPERVISOR_WAKES);
     if (supervisor->ending)
         ppi_wake_to_end(&supervisor->queue, 2); /* it may have died before it did */
     else if (!supervisor->killing)
         ppi_wake_all(&supervisor->queue); /* when all end nothing is left to be missed */
+    PPI_POINT(SUPERVISOR_REAPED);
     return cost;
 }
 

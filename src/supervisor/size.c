@@ -8,6 +8,7 @@
  * back first.  One that has seen its dismissal by then leaves all the same, and is replaced
  * like any other that retires.
  */
+#include "base/point.h"
 #include "queue/wake.h"
 #include "supervisor/supervisor.h"
 
@@ -51,6 +52,7 @@ unsigned ppi_fit_size(struct ppi_supervisor *supervisor)
         set_dismissed(supervisor, choose(supervisor, true), false);
     for (; supervisor->alive - supervisor->dismissed > wanted; any = true)
         set_dismissed(supervisor, choose(supervisor, false), true);
+    PPI_POINT(SUPERVISOR_DISMISSED);
     if (any) /* those that sleep: only who is woken sees it */
         ppi_wake_to_end(&supervisor->queue, PPI_ALL);
     return wanted - (supervisor->alive - supervisor->dismissed);

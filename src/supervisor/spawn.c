@@ -2,6 +2,7 @@
 /* Seats, and the workers on them. */
 #include <errno.h>
 
+#include "base/point.h"
 #include "supervisor/supervisor.h"
 
 /* Whether somebody sits there, or left results that the client has not taken. */
@@ -73,13 +74,16 @@ int ppi_spawn_worker(struct ppi_supervisor *supervisor)
     atomic_store_explicit(&shown->life, supervisor->lives[id] + 1, memory_order_relaxed);
     /* The client believes a seat of the incarnation only that is announced here. */
     atomic_store_explicit(&shown->incarnation, incarnation, memory_order_release);
+    PPI_POINT(SUPERVISOR_ANNOUNCED_SEAT);
     pid = supervisor->kind->start(supervisor, (unsigned)seat, incarnation);
     if (pid < 0) {
         atomic_store_explicit(&shown->incarnation, place->incarnation, memory_order_release);
         return pid;
     }
+    PPI_POINT(SUPERVISOR_STARTED_WORKER);
     *place = (struct ppi_place){ .pid = pid, .incarnation = incarnation, .id = id, .used = true };
     atomic_store_explicit(&shown->state, PPI_LIVE, memory_order_release);
+    PPI_POINT(SUPERVISOR_SAID_LIVE);
     supervisor->has_id[id] = true;
     supervisor->lives[id]++;
     supervisor->alive++;

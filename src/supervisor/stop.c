@@ -16,6 +16,7 @@
  * time begins when we see it.
  */
 #include "base/clock.h"
+#include "base/point.h"
 #include "queue/wake.h"
 #include "supervisor/supervisor.h"
 
@@ -45,7 +46,7 @@ static bool look(const struct ppi_supervisor *supervisor, unsigned seat, struct 
     running->position = load(&shm->runs);
     if (running->started != load(&shm->started))
         running->started = 0; /* it has just gone on to another item */
-    if (running->position == PPI_NO_POSITION ||
+    if (!ppi_is_published(&supervisor->queue, running->position) ||
         !ppi_claimed_by(&supervisor->queue, running->position, seat) ||
         ppi_has_ended(supervisor, seat, running->position, &committed))
         return false;
@@ -80,6 +81,7 @@ static uint32_t set_word(struct ppi_supervisor *supervisor, unsigned seat, uint3
 static void end_stop(struct ppi_supervisor *supervisor, unsigned seat)
 {
     supervisor->places[seat].stop.reason = PPI_STOP_NONE;
+    PPI_POINT(SUPERVISOR_ENDS_STOP);
     set_word(supervisor, seat, PPI_STOP_OFF);
 }
 
@@ -91,6 +93,7 @@ void ppi_forget_stop(struct ppi_supervisor *supervisor, unsigned seat)
 
 static void kill_stopped(struct ppi_place *place)
 {
+    PPI_POINT(SUPERVISOR_KILLS);
     kill(place->pid, SIGKILL);
     place->stop.kill_at_ns = PPI_NEVER;
 }
@@ -105,6 +108,7 @@ static void begin_stop(struct ppi_supervisor *supervisor, unsigned seat,
                                      .item = running->item,
                                      .started = running->started };
     set_word(supervisor, seat, PPI_STOP_MAYBE);
+    PPI_POINT(SUPERVISOR_MAY_STOP);
     atomic_thread_fence(memory_order_seq_cst); /* partners: go_on() and begin() in the worker */
     if (!still_runs(supervisor, seat, &place->stop)) {
         end_stop(supervisor, seat);
@@ -113,6 +117,7 @@ static void begin_stop(struct ppi_supervisor *supervisor, unsigned seat,
     } else {
         place->stop.kill_at_ns = ppi_now_ns() + running->slot->grace_ms * PPI_MS;
         kill(place->pid, SIGTERM);
+        PPI_POINT(SUPERVISOR_TERMINATED);
         place->stop.word = set_word(supervisor, seat, PPI_STOP_TERM);
     }
 }
@@ -142,6 +147,7 @@ static uint64_t look_at_finalizer(struct ppi_supervisor *supervisor, unsigned se
     if (place->finalizer_ends_ns == 0)
         place->finalizer_ends_ns = limit == PPI_NEVER ? PPI_NEVER : now + limit;
     if (now >= place->finalizer_ends_ns) {
+        PPI_POINT(SUPERVISOR_ENDS_FINALIZER);
         kill(place->pid, SIGKILL);
         place->overdue = true;
         place->finalizer_ends_ns = PPI_NEVER;
@@ -196,6 +202,7 @@ void ppi_look_at_tasks(struct ppi_supervisor *supervisor)
     do {
         next = again < next ? again : next;
         atomic_store(looks_at, next);
+        PPI_POINT(SUPERVISOR_LOOKS);
         atomic_thread_fence(memory_order_seq_cst); /* partner: ppi_begin_limit() */
         again = look_at_all(supervisor);
     } while (again < next);

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/point.h"
 #include "base/process.h"
 #include "queue/wake.h"
 #include "supervisor/supervisor.h"
@@ -31,6 +32,7 @@
 static void set_state(struct ppi_supervisor *supervisor, enum ppi_pool_state state)
 {
     atomic_store_explicit(&supervisor->queue.control->state, state, memory_order_release);
+    PPI_POINT(SUPERVISOR_SAID_STATE);
     ppi_wake_all(&supervisor->queue);
 }
 
@@ -56,6 +58,7 @@ static void announce_life(struct ppi_supervisor *supervisor)
     syscall(SYS_set_robust_list, head, sizeof *head);
     /* Nobody is woken: who sleeps on its former value sleeps on until it is marked. */
     atomic_store_explicit(&control->life, self | FUTEX_WAITERS, memory_order_release);
+    PPI_POINT(SUPERVISOR_LIVES);
 }
 
 /* ---- Ending ---- */
@@ -65,7 +68,9 @@ static void end(struct ppi_supervisor *supervisor, enum ppi_pool_state state)
     if (supervisor->over)
         return;
     supervisor->killing = true;
+    PPI_POINT(SUPERVISOR_ENDS);
     supervisor->kind->end(supervisor);
+    PPI_POINT(SUPERVISOR_ALL_ENDED);
     set_state(supervisor, state);
     supervisor->over = true;
 }
@@ -77,6 +82,7 @@ static void give_up(struct ppi_supervisor *supervisor, int status, int code, con
 
     if (supervisor->over)
         return;
+    PPI_POINT(SUPERVISOR_GIVES_UP);
     control->failure_status = status;
     control->failure_code = code;
     snprintf(control->failure, sizeof control->failure, "%s", why);
@@ -93,12 +99,46 @@ static void describe_death(char *text, size_t size, int status)
         snprintf(text, size, "exited with status %d", WEXITSTATUS(status));
 }
 
+/* Why a worker died outside of any task, in words; and a code, or 0 if it is a crash. */
+static int describe_cause(const struct ppi_supervisor *supervisor, unsigned seat, int status,
+                          char *why, size_t size)
+{
+    struct ppi_seat_shm *shm = ppi_queue_seat(&supervisor->queue, seat);
+    enum ppi_seat_state state = ppi_state_of(supervisor, seat);
+    char how[64];
+
+    if (state == PPI_SEAT_FAILED) {
+        snprintf(why, size, "%.*s", (int)sizeof shm->message - 1, shm->message);
+        return shm->code;
+    }
+    if (!ppi_seated(supervisor, seat) && WIFEXITED(status)) { /* it had not begun anything */
+        snprintf(why, size, "there is no memory to start a worker");
+        return -ENOMEM;
+    }
+    describe_death(how, sizeof how, status);
+    snprintf(why, size, "%s %s",
+             state == PPI_SEAT_READY ? "an idle worker" : "a worker's initializer", how);
+    return 0;
+}
+
+/*
+ * Whether pp_pool_new() waits for this worker, and fails without it: one of the first, if it
+ * has not been ready.  Once it has been the client may have gone on, and not said so yet.
+ */
+static bool is_awaited(const struct ppi_supervisor *supervisor, unsigned seat)
+{
+    return command_of(supervisor) == PPI_STARTING && seat < supervisor->size &&
+           supervisor->places[seat].incarnation == 1 &&
+           ppi_state_of(supervisor, seat) != PPI_SEAT_READY;
+}
+
 /* A worker died outside of any task: is there any use in replacing it? */
 static void count_death(struct ppi_supervisor *supervisor, unsigned seat, int status)
 {
     struct ppi_seat_shm *shm = ppi_queue_seat(&supervisor->queue, seat);
     enum ppi_seat_state state = ppi_state_of(supervisor, seat);
-    char how[64], why[PPI_MESSAGE_SIZE];
+    char why[PPI_MESSAGE_SIZE];
+    int code;
 
     if (ppi_seated(supervisor, seat) && atomic_load(&shm->runs) != PPI_NO_POSITION) {
         ppi_limit_relax(&supervisor->limit); /* it has worked: there is */
@@ -106,20 +146,12 @@ static void count_death(struct ppi_supervisor *supervisor, unsigned seat, int st
     }
     if ((state == PPI_SEAT_RETIRED && status == 0) || ppi_is_finalizing(state))
         return;
-    describe_death(how, sizeof how, status);
-    if (state == PPI_SEAT_FAILED)
-        snprintf(why, sizeof why, "%.*s", (int)sizeof shm->message - 1, shm->message);
-    else
-        snprintf(why, sizeof why, "%s %s",
-                 state == PPI_SEAT_READY ? "an idle worker" : "a worker's initializer", how);
     if (ppi_limit_allows(&supervisor->limit, ppi_now_ns(), state == PPI_SEAT_READY) &&
-        command_of(supervisor) != PPI_STARTING)
+        !is_awaited(supervisor, seat))
         return;
     supervisor->queue.control->failure_seat = seat; /* there may be more to tell of it */
-    if (state == PPI_SEAT_FAILED)
-        give_up(supervisor, 0, shm->code, why);
-    else
-        give_up(supervisor, status, 0, why);
+    code = describe_cause(supervisor, seat, status, why, sizeof why);
+    give_up(supervisor, (code || state == PPI_SEAT_FAILED) ? 0 : status, code, why);
 }
 
 void ppi_reap(struct ppi_supervisor *supervisor, unsigned seat, int status)
@@ -139,7 +171,8 @@ static uint64_t fork_failed(struct ppi_supervisor *supervisor, int error)
     char why[128];
 
     snprintf(why, sizeof why, "cannot fork a worker: %s", strerrordesc_np(-error));
-    if (command_of(supervisor) == PPI_STARTING)
+    if (atomic_load_explicit(&supervisor->queue.control->state, memory_order_relaxed) ==
+        PPI_POOL_STARTING) /* one of the first: pp_pool_new() waits for it */
         give_up(supervisor, 0, error, why);
     if (supervisor->alive > 0)
         supervisor->none_since_ns = 0;
@@ -183,6 +216,7 @@ static void fill_up(struct ppi_supervisor *supervisor)
     if (supervisor->over || command_of(supervisor) >= PPI_FINISH)
         return;
     missing = ppi_fit_size(supervisor);
+    PPI_POINT(SUPERVISOR_FITTED);
     if (supervisor->retry_at_ns != PPI_NEVER && ppi_now_ns() < supervisor->retry_at_ns)
         return;
     supervisor->retry_at_ns = fork_some(supervisor, missing);
@@ -208,6 +242,7 @@ static void sleep_until_news(struct ppi_supervisor *supervisor)
     sigset_t none;
 
     sigemptyset(&none); /* SIGCHLD comes here, and nowhere else */
+    PPI_POINT(SUPERVISOR_SLEEPS);
     if (ppoll(fds, 2, until == PPI_NEVER ? NULL : &left,
               supervisor->kind->has_children ? &none : NULL) <= 0)
         return;
@@ -259,13 +294,17 @@ void ppi_supervise(struct ppi_supervisor *supervisor)
     if (!supervisor->over)
         atomic_store_explicit(&supervisor->queue.control->state, PPI_POOL_RUNNING,
                               memory_order_release);
+    PPI_POINT(SUPERVISOR_STARTED);
     while (!supervisor->over) {
         ppi_keep_spare(supervisor);
         sleep_until_news(supervisor);
+        PPI_POINT(SUPERVISOR_WOKEN);
         supervisor->ending = command_of(supervisor) == PPI_FINISH;
         ppi_ring_owed_event(&supervisor->queue);
         supervisor->kind->look(supervisor);
+        PPI_POINT(SUPERVISOR_LOOKED);
         obey(supervisor);
+        PPI_POINT(SUPERVISOR_OBEYED);
         ppi_show_seats(supervisor);
         fill_up(supervisor);
     }
@@ -278,9 +317,12 @@ _Noreturn void ppi_supervisor_run(const struct ppi_heritage *heritage)
     ppi_become_supervisor();
     if (supervisor.heritage) /* a task has made a pool; otherwise it is zero */
         memset(&supervisor, 0, sizeof supervisor);
+    PPI_POINT(SUPERVISOR_BORN);
     ppi_begin_supervising(&supervisor, heritage, &ppi_processes);
     if (ppi_segment_confine_supervisor(&supervisor.queue.segment) != 0)
         give_up(&supervisor, 0, -ENOMEM, "cannot protect the shared memory");
+    PPI_POINT(SUPERVISOR_CONFINED);
     ppi_supervise(&supervisor);
+    PPI_POINT(SUPERVISOR_LEAVES);
     _exit(0);
 }

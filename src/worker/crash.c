@@ -14,6 +14,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#include "base/point.h"
 #include "worker/worker.h"
 
 /* The kernel saves 12 KiB of registers there on large machines; we need little more. */
@@ -186,7 +187,9 @@ static void on_crash(int number, siginfo_t *info, void *context)
     if (getpid() == self.pid) {
         while (atomic_exchange(&self.begun, true))
             pause(); /* another thread has crashed, too, and the process with it */
+        PPI_POINT(WORKER_CRASHES);
         write_report(number, info, context);
+        PPI_POINT(WORKER_REPORTED);
     }
     sigaction(number, &ordinary, NULL);
     if (!repeats(number, info->si_code))

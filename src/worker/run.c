@@ -15,6 +15,7 @@
 #include <stdio_ext.h>
 #include <string.h>
 
+#include "base/point.h"
 #include "worker/worker.h"
 
 /* The most bytes of results in a run: few enough to stay in a cache. */
@@ -42,8 +43,10 @@ static void call(struct ppi_worker *worker, const void *arguments, void *value)
 
     if (worker->timed)
         ppi_begin_limit(worker);
+    PPI_POINT(WORKER_CALLS);
     worker->activity = PPI_IN_TASK;
     run(arguments, value);
+    PPI_POINT(WORKER_RETURNED);
     worker->activity = PPI_BETWEEN;
     atomic_signal_fence(memory_order_seq_cst); /* before the item is said to be over */
     if (worker->timed)
@@ -59,6 +62,7 @@ static void go_on(struct ppi_worker *worker)
         return;
     }
     atomic_store_explicit(&worker->seat.shm->item, worker->item, memory_order_release);
+    PPI_POINT(WORKER_ITEM_OVER);
     atomic_thread_fence(memory_order_seq_cst); /* partner: begin_stop() */
     ppi_wait_while_stopped(worker);
 }
@@ -108,6 +112,7 @@ static void commit(struct ppi_worker *worker, struct ppi_record_shm *record, uin
     ppi_seat_commit(&worker->seat, record, ppi_outbox_mark(&worker->seat.outbox));
     if (record->flags & PPI_LAST)
         return; /* when the next task begins, or there is none */
+    PPI_POINT(WORKER_PART_COMMITTED);
     atomic_thread_fence(memory_order_seq_cst); /* partner: the client's announce() */
     ppi_seat_tell_fenced(&worker->seat);
 }
@@ -210,6 +215,7 @@ static bool begin_run(struct ppi_worker *worker)
         return false;
     if (worker->out && worker->out != (char *)worker->value)
         note(&worker->seat.shm->outbox_at, ppi_seat_offset(&worker->seat, worker->out));
+    PPI_POINT(WORKER_HAS_ROOM);
     set_run(worker, count);
     return true;
 }
@@ -229,6 +235,7 @@ static void commit_run(struct ppi_worker *worker)
     }
     if (count == 0)
         return;
+    PPI_POINT(WORKER_RUN_OVER);
     commit(worker, &record, worker->run_first, count, worker->out, size);
     worker->run_first = worker->item;
 }
@@ -261,8 +268,11 @@ static void run_items(struct ppi_worker *worker, const char *arguments, char *ou
 
     worker->activity = PPI_IN_TASK;
     while (item < end && !ppi_is_cancelled(cancel, position)) {
+        PPI_POINT(WORKER_RUN_CALLS);
         run(arguments, out);
+        PPI_POINT(WORKER_RUN_RETURNED);
         note(place, ++item);
+        PPI_POINT(WORKER_RUN_NOTED);
         arguments += stride;
         out += size;
     }
@@ -310,6 +320,7 @@ static void commit_raise(struct ppi_worker *worker)
     size_t size = strlen(worker->message) + 1;
     const void *message;
 
+    PPI_POINT(WORKER_RAISED);
     worker->activity = PPI_BETWEEN;
     ppi_end_limit(worker);
     worker->item = atomic_load_explicit(&worker->seat.shm->item, memory_order_relaxed);
@@ -332,6 +343,7 @@ static void commit_cancel(struct ppi_worker *worker)
     struct ppi_record_shm record = { .outcome = PPI_CANCEL };
     uint64_t end = worker->slot->end;
 
+    PPI_POINT(WORKER_CANCELS);
     commit(worker, &record, worker->item, end - worker->item, NULL, 0);
     worker->items -= end - worker->item; /* they were not run, and will be counted */
     note_item(worker, end);
@@ -353,14 +365,18 @@ static void begin(struct ppi_worker *worker, const struct ppi_start *start)
     worker->stop = worker->slot->end;
     if (worker->limited && worker->stop - start->first > worker->left)
         worker->stop = start->first + worker->left;
+    PPI_POINT(WORKER_KNOWS_TASK);
     note(&seat->run_first, start->first);
     note_item(worker, start->first);
+    PPI_POINT(WORKER_ITEM_NOTED);
     atomic_thread_fence(memory_order_release); /* partner: flight_on() in the client */
     note(&seat->runs, start->position); /* from here on it runs: a death costs the item */
+    PPI_POINT(WORKER_RUNS);
     /* Partners: begin_stop() and ppi_look_at_tasks() in the supervisor; and, for what the
        last task has committed, the client's announce(). */
     atomic_thread_fence(memory_order_seq_cst);
     ppi_seat_tell_fenced(&worker->seat);
+    PPI_POINT(WORKER_TOLD);
     ppi_wait_while_stopped(worker);
 }
 
@@ -381,6 +397,7 @@ void ppi_run_task(struct ppi_worker *worker, const struct ppi_start *start)
     uint64_t ran;
 
     begin(worker, start);
+    PPI_POINT(WORKER_BEGINS);
     if (setjmp(worker->raised))
         commit_raise(worker);
     while (worker->item < worker->stop)
@@ -390,6 +407,7 @@ void ppi_run_task(struct ppi_worker *worker, const struct ppi_start *start)
             run_fixed(worker);
         else
             run_variable(worker);
+    PPI_POINT(WORKER_TASK_OVER);
     ran = worker->item - worker->first;
     worker->left -= ran < worker->left ? ran : worker->left;
     count(worker, ran);

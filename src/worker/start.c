@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/cpus.h"
+#include "base/point.h"
 #include "base/random.h"
 #include "queue/wake.h"
 #include "worker/worker.h"
@@ -43,19 +44,25 @@ void ppi_worker_loop(struct ppi_worker *worker)
 
     while (!retired(worker)) {
         if (ppi_claim(&worker->claimer, &start)) {
+            PPI_POINT(WORKER_HAS_TASK);
             ppi_pass_on(&worker->claimer);
+            PPI_POINT(WORKER_PASSED_ON);
             ppi_run_task(worker, &start);
             worker->idler.tasks++;
+            PPI_POINT(WORKER_DONE);
             continue;
         }
         ppi_seat_tell(&worker->seat);
         if (ppi_told_to_end(worker->seat.queue)) {
+            PPI_POINT(WORKER_TOLD_TO_END);
             ppi_wake_to_end(worker->seat.queue, 2);
             return;
         }
+        PPI_POINT(WORKER_IDLE);
         ppi_answer_stop(worker);
         ppi_idle(&worker->idler, &worker->claimer);
     }
+    PPI_POINT(WORKER_RETIRES);
     ppi_seat_tell(&worker->seat);
     ppi_pass_on(&worker->claimer); /* it may have been woken for a task, and leaves it */
 }
@@ -67,6 +74,7 @@ static void fail(struct ppi_worker *worker, enum ppi_seat_state state, int code)
 
     seat->code = code;
     snprintf(seat->message, sizeof seat->message, "%s", worker->message);
+    PPI_POINT(WORKER_FAILS);
     atomic_store_explicit(&seat->state, state, memory_order_release);
 }
 
@@ -88,6 +96,7 @@ static void leave_supervisor(const struct ppi_heritage *heritage, pid_t supervis
     sigset_t none;
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    PPI_POINT(WORKER_BOUND);
     if (getppid() != supervisor) /* it died before this took effect */
         _exit(1);
     close(heritage->client);
@@ -97,6 +106,7 @@ static void leave_supervisor(const struct ppi_heritage *heritage, pid_t supervis
     signal(SIGCHLD, SIG_DFL); /* the supervisor has reset all others */
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
+    PPI_POINT(WORKER_LEFT_SUPERVISOR);
 }
 
 /* Whether the initializer succeeded.  Where pp_raise() in it arrives. */
@@ -109,7 +119,9 @@ static bool initialize(struct ppi_worker *worker, const struct ppi_heritage *her
         fail(worker, PPI_SEAT_FAILED, worker->code ? worker->code : EINVAL);
         return false;
     }
+    PPI_POINT(WORKER_INITIALIZES);
     worker->code = heritage->initializer ? heritage->initializer(heritage->initarg) : 0;
+    PPI_POINT(WORKER_INITIALIZED);
     worker->activity = PPI_BETWEEN;
     if (worker->code != 0) {
         snprintf(worker->message, sizeof worker->message, "the initializer returned %d",
@@ -134,7 +146,9 @@ static bool finalize(struct ppi_worker *worker, const struct ppi_heritage *herit
         fail(worker, PPI_SEAT_RAISED, worker->code);
         return false;
     }
+    PPI_POINT(WORKER_FINALIZES);
     heritage->finalizer(worker->local);
+    PPI_POINT(WORKER_FINALIZED);
     worker->activity = PPI_BETWEEN;
     return true;
 }
@@ -147,6 +161,7 @@ static void become_ready(const struct ppi_worker *worker)
     atomic_store_explicit(&worker->seat.shm->ready_at, ppi_now_ns(), memory_order_relaxed);
     atomic_store_explicit(&worker->seat.shm->state, PPI_SEAT_READY, memory_order_release);
     atomic_thread_fence(memory_order_seq_cst);
+    PPI_POINT(WORKER_READY);
     if (atomic_load_explicit(&queue->shm->awaited, memory_order_relaxed) == worker->seat.index)
         ppi_wake_client(queue);
 }
@@ -187,10 +202,12 @@ static int live(struct ppi_worker *worker, const struct ppi_heritage *heritage)
     pthread_sigmask(SIG_SETMASK, NULL, &worker->mask);
     become_ready(worker);
     ppi_worker_loop(worker);
+    PPI_POINT(WORKER_LEAVES);
     well = finalize(worker, heritage);
     fflush(stdout);
     if (well)
         atomic_store_explicit(&worker->seat.shm->state, PPI_SEAT_RETIRED, memory_order_release);
+    PPI_POINT(WORKER_RETIRED);
     return !well;
 }
 
@@ -210,11 +227,15 @@ static _Noreturn __attribute__((noinline)) void live_alone(const struct ppi_heri
     prctl(PR_SET_NAME, name);
     /* As the supervisor does, which may come to it only when we have run something. */
     atomic_store_explicit(&queue.control->seats[seat].pid, getpid(), memory_order_relaxed);
+    PPI_POINT(WORKER_NAMED);
     if (ppi_segment_confine_worker(&queue.segment, seat) != 0)
         _exit(1);
+    PPI_POINT(WORKER_CONFINED);
     ppi_worker_init(&worker, &queue, seat, incarnation, heritage->max_items);
+    PPI_POINT(WORKER_SEATED);
     announce_death(&queue);
     ppi_watch_for_crashes(&worker, stack_end, heritage->libc_words);
+    PPI_POINT(WORKER_WATCHED);
     _exit(live(&worker, heritage));
 }
 
@@ -254,10 +275,12 @@ _Noreturn void ppi_spare_run(const struct ppi_heritage *heritage, uint32_t numbe
 
     leave_supervisor(heritage, supervisor);
     prctl(PR_SET_NAME, "pp-spare");
+    PPI_POINT(SPARE_WAITS);
     /* Partner: call_spare() in the supervisor.  Until then it may write what that may, but
        nothing of the user's runs. */
     while ((call = atomic_load_explicit(&control->call, memory_order_acquire)) != number)
         heritage->queue.futex->wait(&control->call, call, PPI_NEVER);
+    PPI_POINT(SPARE_CALLED);
     begin(heritage, control->called_to_seat, control->called_incarnation, supervisor);
 }
 
@@ -285,6 +308,7 @@ struct ppi_worker *ppi_inline_new(struct ppi_heritage *heritage, int *code,
 
     if (!worker) {
         *code = ENOMEM;
+        snprintf(message, PPI_MESSAGE_SIZE, "there is no memory to start a worker");
         return NULL;
     }
     ppi_worker_init(worker, &heritage->queue, 0, 1, 0);

@@ -17,6 +17,7 @@
 #include <signal.h>
 
 #include "base/clock.h"
+#include "base/point.h"
 #include "queue/wake.h"
 #include "worker/worker.h"
 
@@ -35,6 +36,7 @@ static void survive_sigterm(const struct ppi_worker *worker, uint32_t stop)
         ;
     sigprocmask(SIG_SETMASK, &worker->mask, NULL);
     atomic_store_explicit(&worker->seat.shm->survived, stop, memory_order_release);
+    PPI_POINT(WORKER_SURVIVED);
     ppi_alarm(worker->seat.queue); /* it may sleep until the end of the grace period */
 }
 
@@ -71,7 +73,9 @@ void ppi_wait_while_stopped(struct ppi_worker *worker)
            !ppi_is_cancelled(worker->cancel, worker->position)) {
         if ((seen & PPI_STOP_BITS) == PPI_STOP_TERM && seen != survived)
             survive_sigterm(worker, survived = seen);
+        PPI_POINT(WORKER_WAITS_FOR_STOP);
         queue->futex->wait(stop, seen, PPI_NEVER);
+        PPI_POINT(WORKER_GOES_ON);
         seen = atomic_load_explicit(stop, memory_order_acquire);
     }
 }
@@ -82,8 +86,10 @@ void ppi_begin_finalizer(struct ppi_worker *worker)
 
     worker->cancel = &nothing;
     atomic_store_explicit(&worker->seat.shm->state, PPI_SEAT_FINALIZING, memory_order_release);
+    PPI_POINT(WORKER_FINALIZING);
     atomic_thread_fence(memory_order_seq_cst); /* partner: begin_stop() in the supervisor */
     ppi_wait_while_stopped(worker);
+    PPI_POINT(WORKER_FINALIZER_DUE);
     ppi_alarm(worker->seat.queue); /* from when it looks on, the finalizer has so much time */
 }
 
@@ -93,6 +99,7 @@ void ppi_begin_limit(struct ppi_worker *worker)
     uint64_t now = ppi_now_ns();
 
     atomic_store_explicit(&worker->seat.shm->started, now, memory_order_release);
+    PPI_POINT(WORKER_LIMIT_BEGUN);
     atomic_thread_fence(memory_order_seq_cst); /* partner: ppi_look_at_tasks() */
     if (atomic_load_explicit(&queue->control->looks_at, memory_order_relaxed) >
         now + worker->slot->limit_ns)
@@ -104,4 +111,5 @@ void ppi_end_limit(struct ppi_worker *worker)
     /* What is stored next, that the worker goes on, is stored with release: who sees
        that sees this. */
     atomic_store_explicit(&worker->seat.shm->started, 0, memory_order_release);
+    PPI_POINT(WORKER_LIMIT_ENDED);
 }

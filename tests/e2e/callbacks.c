@@ -2,6 +2,7 @@
 /* Callbacks on the library's thread: when they run, and what they may do. */
 #include <pthread.h>
 #include <sched.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -372,5 +373,40 @@ TEST(thread_takes_no_signals)
     CHECK(atomic_load(&signalled_thread) != seen.thread);
     atomic_store(&done, 1);
     CHECK_EQ(pthread_join(helper, NULL), 0);
+    finish(pool);
+}
+
+/* ---- A crash in a callback --------------------------------------------------- */
+
+static sigjmp_buf before_the_crash;
+static atomic_int crashed_signal;
+
+static void leap(int signal)
+{
+    atomic_store(&crashed_signal, signal);
+    siglongjmp(before_the_crash, 1);
+}
+
+static void crash(pp_result *result, void *user)
+{
+    volatile int *volatile nowhere = NULL;
+
+    (void)result, (void)user;
+    if (sigsetjmp(before_the_crash, 1) == 0)
+        *nowhere = 1;
+}
+
+/* The program may have a handler for that, as runtimes of other languages do. */
+TEST(handler_of_a_crash_in_a_callback)
+{
+    struct sigaction action = { .sa_handler = leap }, before;
+    pp_pool *pool = pool_of(1);
+    pp_result *result;
+
+    CHECK_EQ(sigaction(SIGSEGV, &action, &before), 0);
+    result = pp_apply_async(pool, PP_CALL(square, 1), .callback = crash);
+    CHECK_EQ(pp_wait(result), 0);
+    CHECK_EQ(atomic_load(&crashed_signal), SIGSEGV);
+    CHECK_EQ(sigaction(SIGSEGV, &before, NULL), 0);
     finish(pool);
 }

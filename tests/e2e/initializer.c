@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* The initializer: it runs in each worker before its first task, and may fail. */
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "support.h"
@@ -141,6 +143,72 @@ static int read_answer(void *arg)
 {
     answer = *(const int *)arg;
     return 0;
+}
+
+/* ---- Workers that die when they are ready, while others are not ---- */
+
+struct couple {
+    atomic_int first;       /* pid of the worker that is ready first */
+    atomic_bool replaced;   /* another has come in its place */
+};
+
+static bool is_asleep(pid_t pid)
+{
+    char path[64], line[256] = "", *end;
+    FILE *file;
+
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    file = fopen(path, "re");
+    if (file && !fgets(line, sizeof line, file))
+        line[0] = '\0';
+    if (file)
+        fclose(file);
+    end = strrchr(line, ')');
+    return end && end[2] == 'S';
+}
+
+/* That with id 1 kills the other, which then has nothing to do, and is ready itself only when
+   that has a successor. */
+static int outlive(void *arg)
+{
+    struct couple *couple = arg;
+
+    if (pp_worker_id() == 0) {
+        if (pp_worker_incarnation() == 1)
+            atomic_store(&couple->first, getpid());
+        else
+            atomic_store(&couple->replaced, true);
+        return 0;
+    }
+    while (atomic_load(&couple->first) == 0 || !is_asleep(atomic_load(&couple->first)))
+        harness_nap();
+    kill(atomic_load(&couple->first), SIGKILL);
+    while (!atomic_load(&couple->replaced))
+        harness_nap();
+    return 0;
+}
+
+static void on_death(const pp_death *death, void *user)
+{
+    (void)death;
+    atomic_fetch_add((atomic_int *)user, 1);
+}
+
+/* It is told of when there is a pool. */
+TEST(one_that_is_ready_may_die)
+{
+    struct couple *couple = shared_new(sizeof *couple);
+    atomic_int told = 0;
+    pp_pool *pool = pp_pool_new(.processes = 2, .initializer = outlive, .initarg = couple,
+                                .on_death = on_death, .user = &told);
+    int value = 0;
+
+    CHECK(pool != NULL);
+    CHECK_EQ(pp_apply(pool, PP_CALL(get_answer), &value), 0);
+    CHECK_EQ(pp_stats_of(pool).deaths, 1);
+    finish(pool);
+    CHECK_EQ(atomic_load(&told), 1);
+    shared_free(couple, sizeof *couple);
 }
 
 /* What its argument points to is seen as it was at creation, also much later. */

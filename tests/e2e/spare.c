@@ -238,6 +238,24 @@ TEST(may_be_killed_as_it_takes_a_seat)
     munmap(memory, LARGE);
 }
 
+/* It is stopped, gets a seat, and another worker dies before it has seen that. */
+TEST(hears_the_call_late)
+{
+    void *memory;
+    pid_t spare;
+    pp_pool *pool = large_pool(2, &memory, &spare);
+
+    kill(spare, SIGSTOP);
+    CHECK_EQ(pp_apply(pool, PP_CALL(crash), NULL), PP_ECRASHED);
+    await_spare(spare); /* the next one, which could be called instead of it */
+    CHECK_EQ(pp_apply(pool, PP_CALL(crash), NULL), PP_ECRASHED);
+    worker_of(pool);
+    kill(spare, SIGCONT);
+    CHECK_SOON(is_called(spare, "pp-worker-"));
+    finish(pool);
+    munmap(memory, LARGE);
+}
+
 static void crash_later(void)
 {
     sleep_for(20000); /* who waits is asleep by then */

@@ -23,7 +23,7 @@ bool ppi_claim(struct ppi_claimer *claimer, struct ppi_start *start)
         _Atomic uint64_t *word = word_of(claimer->queue, position);
 
         seen = atomic_load(word);
-        if (!is_open(position, seen))
+        if (!ppi_is_open(position, seen))
             continue;
         atomic_store(&claimer->seat->intent, position);
         if (!atomic_compare_exchange_strong(word, &seen,

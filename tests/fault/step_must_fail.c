@@ -11,6 +11,6 @@ TEST(a_violation_is_found, .timeout = 120)
 
     if (harness_on_valgrind())
         SKIP("the steps would be valgrind's");
-    tally = step_explore(step_scenario("chunk"), STEP_KILLED, 20);
+    tally = step_explore(step_scenario("chunk"), STEP_KILLED, 5);
     CHECK(tally.violations > 0);
 }

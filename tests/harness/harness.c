@@ -215,6 +215,16 @@ static bool await(const struct harness_test *test, pid_t pid, int *status)
     return true;
 }
 
+static void tell(const struct harness_test *test, int verdict, const char *why, double seconds)
+{
+    if (verdict == HARNESS_FAILED)
+        printf("FAIL %s: %s\n", test->name, why);
+    else if (verdict == HARNESS_SKIPPED)
+        printf("skip %s: %s\n", test->name, why);
+    else
+        printf("ok %s (%.0f ms)\n", test->name, seconds * 1000);
+}
+
 static int run_test(const struct harness_test *test)
 {
     double start = harness_now();
@@ -238,13 +248,25 @@ static int run_test(const struct harness_test *test)
         judge(test, status, why, sizeof why);
     kill_all(pid, &status);
     if (*why)
-        printf("FAIL %s: %s\n", test->name, why);
-    else if (verdict == HARNESS_SKIPPED)
-        printf("skip %s: %s\n", test->name, harness_report->why);
+        verdict = HARNESS_FAILED;
     else
-        printf("ok %s (%.0f ms)\n", test->name, (harness_now() - start) * 1000);
+        snprintf(why, sizeof why, "%s", harness_report->why);
+    (harness_tell ? harness_tell : tell)(test, verdict, why, harness_now() - start);
     fflush(stdout);
-    return *why ? HARNESS_FAILED : verdict;
+    return verdict;
+}
+
+/* The same of one that is left out if there is a reason, which ends with its line. */
+static int run_unless(const struct harness_test *test, const char *why)
+{
+    char line[sizeof harness_report->why];
+
+    if (!why)
+        return run_test(test);
+    snprintf(line, sizeof line, "%.*s", (int)strcspn(why, "\n"), why);
+    (harness_tell ? harness_tell : tell)(test, HARNESS_SKIPPED, line, 0);
+    fflush(stdout);
+    return HARNESS_SKIPPED;
 }
 
 static bool wanted(const char *name, char **names)
@@ -265,17 +287,58 @@ static bool exists(const char *name)
     return false;
 }
 
-static int run_tests(char **names)
+static void tell_all(const unsigned *counts)
 {
-    unsigned counts[3] = { 0 };
-
-    for (const struct harness_test *test = tests; test; test = test->next)
-        if (wanted(test->name, names))
-            counts[run_test(test)]++;
     printf("%u passed, %u failed", counts[HARNESS_UNDECIDED], counts[HARNESS_FAILED]);
     if (counts[HARNESS_SKIPPED])
         printf(", %u skipped", counts[HARNESS_SKIPPED]);
     puts("");
+}
+
+/*
+ * Where not all can be tested, under an emulator or valgrind, a file names what is left out:
+ * a line is a program, a test or *, and the reason.
+ */
+static char *read_exceptions(void)
+{
+    const char *path = getenv("TEST_EXCEPTIONS");
+    char *text = path ? harness_read(path) : NULL;
+
+    if (path && !text) {
+        fprintf(stderr, "TEST_EXCEPTIONS: %s: %s\n", path, strerror(errno));
+        exit(EXIT_USAGE);
+    }
+    return text;
+}
+
+/* Why a test is left out: the rest of a line; NULL if it is not. */
+static const char *exception(const char *exceptions, const char *test)
+{
+    char program[64], name[128];
+
+    for (const char *line = exceptions; line; line = strchr(line, '\n')) {
+        int at = 0;
+
+        line += *line == '\n'; /* a line without a reason says nothing */
+        if (*line != '#' && sscanf(line, "%63[^ \n] %127[^ \n] %n", program, name, &at) == 2 &&
+            (size_t)at < strcspn(line, "\n") && strcmp(program, program_invocation_short_name) == 0 &&
+            (strcmp(name, "*") == 0 || strcmp(name, test) == 0))
+            return line + at;
+    }
+    return NULL;
+}
+
+static int run_tests(char **names)
+{
+    char *exceptions = read_exceptions();
+    unsigned counts[3] = { 0 };
+
+    for (const struct harness_test *test = tests; test; test = test->next)
+        if (wanted(test->name, names))
+            counts[run_unless(test, exception(exceptions, test->name))]++;
+    free(exceptions);
+    if (!harness_tell)
+        tell_all(counts);
     if (counts[HARNESS_FAILED])
         return EXIT_FAILED;
     return counts[HARNESS_UNDECIDED] == 0 && counts[HARNESS_SKIPPED] ? EXIT_SKIPPED : 0;

@@ -72,6 +72,15 @@ void harness_add(struct harness_test *test);
    arguments those that are its own. */
 __attribute__((weak)) void harness_init(int *argc, char ***argv);
 
+/* How a test ended. */
+enum { HARNESS_UNDECIDED, HARNESS_FAILED, HARNESS_SKIPPED };
+
+/* If a program defines it, it is called for each test in the place of what is printed;
+   UNDECIDED is a test that has passed.  What a test has left behind begins with "leaked",
+   what says that it took too long with "time limit". */
+__attribute__((weak)) void harness_tell(const struct harness_test *test, int verdict,
+                                        const char *why, double seconds);
+
 /* ---- Checks -------------------------------------------------------------
  *
  * A check that fails ends the process that made it, and fails the test, in

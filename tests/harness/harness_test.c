@@ -87,6 +87,36 @@ static void passes(const char *test)
     CHECK_EQ(result.status, 0);
 }
 
+/* With a file of exceptions of these lines. */
+static void run_with_exceptions(struct run *result, const char *test, const char *lines)
+{
+    char path[] = "/tmp/exceptions-XXXXXX";
+    int fd = mkstemp(path);
+
+    CHECK(fd >= 0);
+    CHECK_EQ(write(fd, lines, strlen(lines)), (ssize_t)strlen(lines));
+    close(fd);
+    setenv("TEST_EXCEPTIONS", path, 1);
+    run_one(result, test);
+    unsetenv("TEST_EXCEPTIONS");
+    unlink(path);
+}
+
+TEST(exceptions_are_left_out)
+{
+    struct run result;
+
+    run_with_exceptions(&result, "crashes", "# why\nother crashes no\nmust_fail crashes it does\n");
+    CHECK_STR(result.text, "skip crashes: it does\n0 passed, 0 failed, 1 skipped\n");
+    CHECK_EQ(result.status, 77);
+    run_with_exceptions(&result, "crashes", "must_fail * all do\n");
+    CHECK_HAS(result.text, "skip crashes: all do\n");
+    run_with_exceptions(&result, "passes", "#must_fail passes no\nmust_fail crashes it does\n");
+    CHECK_HAS(result.text, "1 passed, 0 failed\n");
+    run_with_exceptions(&result, "passes", "must_fail passes\n"); /* without a reason */
+    CHECK_HAS(result.text, "1 passed, 0 failed\n");
+}
+
 #define MUST_FAIL(test, why)                                                               \
     TEST(must_fail_##test)                                                                 \
     {                                                                                      \

@@ -12,7 +12,6 @@
 
 /* How a test ended, as its processes tell it; a mapping that all of them share.
    The first to move `verdict` from UNDECIDED writes `why`. */
-enum { HARNESS_UNDECIDED, HARNESS_FAILED, HARNESS_SKIPPED };
 struct harness_report {
     atomic_int verdict;
     atomic_bool finished; /* the test's body has returned, and nothing had leaked */

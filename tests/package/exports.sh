@@ -23,6 +23,11 @@ sed -n "s/^ *\(pp_[a-z_]*\);.*/\1@@$version/p" "$map" | sort >mapped
 "$@" -E -P -x c "$header" | grep -v '^typedef' | grep -o '\bpp_[a-z_]* *(' | tr -d ' (' |
     grep -v '_$' | sort -u | sed "s/\$/@@$version/" >declared
 
+# Nor is there a trace of the points at which tests stop it.
+if nm "$library" | grep ppi_point; then
+    exit 1
+fi
+
 test -s exported
 diff mapped exported
 diff mapped declared

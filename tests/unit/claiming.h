@@ -32,7 +32,18 @@ static inline void tear_down(void)
 static inline void publish(uint64_t position)
 {
     ppi_queue_slot(&queue, position)->begin = 3 * position + 1;
+    ppi_queue_slot(&queue, position)->end = UINT64_MAX;
     ppi_publish(&queue, position);
+}
+
+/* Hands it back, to go on at any item. */
+static inline bool requeue(uint64_t position, unsigned seat, uint64_t item, uint32_t attempt)
+{
+    struct ppi_slot_shm *slot = ppi_queue_slot(&queue, position);
+
+    if (item < slot->begin)
+        slot->begin = 0;
+    return ppi_requeue(&queue, position, seat, item, attempt);
 }
 
 static inline bool claim_one(struct ppi_claimer *claimer, uint64_t *position, uint64_t *first)

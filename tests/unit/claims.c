@@ -99,9 +99,9 @@ TEST(what_is_handed_back_is_claimed_again)
         check_claim(0, base);
         check_claim(1, base + 1);
         check_nothing(2);
-        CHECK(!ppi_requeue(&queue, base, 1, 77, 1));
-        CHECK(ppi_requeue(&queue, base, 0, 77, 1));
-        CHECK(!ppi_requeue(&queue, base, 0, 78, 1));
+        CHECK(!requeue(base, 1, 77, 1));
+        CHECK(requeue(base, 0, 77, 1));
+        CHECK(!requeue(base, 0, 78, 1));
         CHECK(!ppi_claimed_by(&queue, base, 0));
         CHECK(ppi_claimable(&claimers[2]));
         CHECK(claim_one(&claimers[2], &position, &first));
@@ -124,7 +124,7 @@ TEST(all_that_is_handed_back_is_found)
             check_claim(0, p);
         }
         for (uint64_t p = base; p < base + 100; p += 3)
-            CHECK(ppi_requeue(&queue, p, 0, p - base, 1));
+            CHECK(requeue(p, 0, p - base, 1));
         for (unsigned i = 0; i < 34; i++) {
             ppi_claimer_init(&claimers[i % 3], &queue, i % 3);
             CHECK(claim_one(&claimers[i % 3], &position, &first));
@@ -146,7 +146,7 @@ TEST(what_is_handed_back_comes_first)
         publish(base);
         check_claim(0, base);
         publish(base + 1);
-        CHECK(ppi_requeue(&queue, base, 0, 5, 1));
+        CHECK(requeue(base, 0, 5, 1));
         CHECK(claim_one(&claimers[1], &position, &first));
         CHECK_EQ(position, base);
         CHECK_EQ(first, 5);
@@ -165,7 +165,7 @@ TEST(attempts_are_counted)
         publish(base);
         check_claim(0, base);
         for (uint32_t attempt = 2; attempt < 70000; attempt = attempt * 3 + 1) {
-            CHECK(ppi_requeue(&queue, base, 0, base + attempt, attempt));
+            CHECK(requeue(base, 0, base + attempt, attempt));
             CHECK(ppi_claim(&claimers[0], &start));
             CHECK_EQ(start.position, base);
             CHECK_EQ(start.first, base + attempt);
@@ -320,7 +320,7 @@ static void end_task(struct random *random, unsigned seat)
         model.in_use[position % PPI_WINDOW] = false;
         return;
     }
-    HOLDS(*random, ppi_requeue(&queue, position, seat, item, 1));
+    HOLDS(*random, requeue(position, seat, item, 1));
     model.open[position % PPI_WINDOW] = position;
     model.resume[position % PPI_WINDOW] = item;
     model.waiting++;
@@ -411,7 +411,7 @@ static bool hand_back(unsigned seat, uint64_t position, uint64_t first)
     if (position % 48 != 0 || first >= 3 * position + 3)
         return false;
     pthread_mutex_lock(&supervisor);
-    CHECK(ppi_requeue(&queue, position, seat, first + 1, 1));
+    CHECK(requeue(position, seat, first + 1, 1));
     pthread_mutex_unlock(&supervisor);
     return true;
 }

@@ -66,7 +66,7 @@ static void check_inside(const void *block, size_t block_size, const void *data,
 
 TEST(values_take_their_own_size)
 {
-    PP_ARGS(flat) items[] = { { 1, 2.5, &items }, { 3, 4.5, NULL } };
+    static PP_ARGS(flat) items[] = { { 1, 2.5, &items }, { 3, 4.5, NULL } };
     size_t size;
     PP_ARGS(flat) *copy;
 

@@ -219,9 +219,10 @@ static void kill_condemned(void)
     for (unsigned seat = 0; seat < supervisor.queue.seats; seat++) {
         uint32_t condemned = atomic_load(&supervisor.queue.shm->acks[seat].condemned);
 
-        engine.condemned |= condemned != 0;
-        if (condemned != 0 && condemned == supervisor.places[seat].incarnation)
-            kill_worker(seat);
+        if (condemned == 0 || condemned != supervisor.places[seat].incarnation)
+            continue;
+        engine.condemned |= supervisor.places[seat].pid != 0; /* it may have died before */
+        kill_worker(seat);
     }
 }
 

@@ -49,6 +49,8 @@ static pp_pool *make_pool(pp_result **result)
 static void free_pool(pp_pool *pool, pp_result *result)
 {
     ppi_result_destroy(result);
+    ppi_slab_destroy(&pool->slab);
+    ppi_slab_destroy(&pool->chunks);
     ppi_queue_destroy(pool->queue);
     ppi_flights_free(pool->flights);
     free(pool);

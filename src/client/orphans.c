@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What tasks have started, when the supervisor has been killed.
+ *
+ * The supervisor would have adopted and ended it; now the kernel gives it to somebody else.
+ * It is found all over /proc, by what it cannot but have from the pool and nobody else has:
+ *
+ *  - a copy of a worker's memory, that is, of the segment just that one seat which a worker
+ *    leaves mapped: all that has been forked, and has not executed a program;
+ *  - the supervisor's session, whose number cannot be another's as long as the supervisor has
+ *    not been reaped: all that has not left it, even if it has executed a program.
+ *
+ * What has done both, left the session and executed a program, is not found.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/process.h"
+#include "client/client.h"
+
+#ifndef P_PIDFD
+#define P_PIDFD 3 /* Linux 5.4 */
+#endif
+
+/* By which those of a pool are known. */
+struct marks {
+    uintptr_t seats, seats_end; /* where the part lies, in all of them */
+    size_t seat_size;
+    char file[64];              /* device and inode of the segment, as in /proc/PID/maps */
+    pid_t session;              /* 0: nobody is known by that */
+    unsigned long long begun;   /* none of them before; in clock ticks */
+};
+
+/* ---- Memory ---- */
+
+struct mapping {
+    uintptr_t begin, end;
+    char file[64];
+};
+
+/* The mapping of this line; false if it makes no sense. */
+static bool read_mapping(const char *line, struct mapping *mapping)
+{
+    char device[24], inode[24];
+
+    if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %*s %*s %23s %23s", &mapping->begin,
+               &mapping->end, device, inode) != 4)
+        return false;
+    snprintf(mapping->file, sizeof mapping->file, "%s %s", device, inode);
+    return true;
+}
+
+/* The line after this one, or NULL. */
+static const char *next_line(const char *line)
+{
+    const char *end = strchr(line, '\n');
+
+    return end && end[1] ? end + 1 : NULL;
+}
+
+/* Which file the segment is, which this process has mapped. */
+static bool find_segment(struct marks *marks)
+{
+    char *text = ppi_read_maps(getpid());
+    struct mapping mapping;
+
+    for (const char *line = text; line && !marks->file[0]; line = next_line(line))
+        if (read_mapping(line, &mapping) && mapping.begin <= marks->seats &&
+            marks->seats < mapping.end)
+            memcpy(marks->file, mapping.file, sizeof marks->file);
+    free(text);
+    return marks->file[0] != '\0';
+}
+
+static size_t overlap(const struct mapping *mapping, uintptr_t begin, uintptr_t end)
+{
+    if (mapping->begin > begin)
+        begin = mapping->begin;
+    if (mapping->end < end)
+        end = mapping->end;
+    return begin < end ? end - begin : 0;
+}
+
+/*
+ * Whether a process has just one seat.  All of them is what the client itself has, and perhaps
+ * a child that another of its threads forked while the pool was being made.
+ */
+static bool has_seat(pid_t pid, const struct marks *marks)
+{
+    char *text = ppi_read_maps(pid);
+    struct mapping mapping;
+    size_t size = 0;
+
+    for (const char *line = text; line; line = next_line(line))
+        if (read_mapping(line, &mapping) && strcmp(mapping.file, marks->file) == 0)
+            size += overlap(&mapping, marks->seats, marks->seats_end);
+    free(text);
+    return size > 0 && size == marks->seat_size;
+}
+
+/* ---- Processes ---- */
+
+struct process {
+    char state; /* as in /proc/PID/stat: Z is a zombie */
+    pid_t session;
+    unsigned long long begun; /* in clock ticks */
+};
+
+/* What the kernel says of it; false if it is gone. */
+static bool read_process(pid_t pid, struct process *process)
+{
+    char path[32], text[1024], *end;
+    FILE *file;
+    size_t length;
+
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    file = fopen(path, "re");
+    if (!file)
+        return false;
+    length = fread(text, 1, sizeof text - 1, file);
+    fclose(file);
+    text[length] = '\0';
+    end = strrchr(text, ')'); /* the name, which may be anything, ends there */
+    return end && sscanf(end + 1,
+                         " %c %*d %*d %d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d "
+                         "%*d %*d %llu",
+                         &process->state, &process->session, &process->begun) == 3;
+}
+
+static bool is_marked(pid_t pid, const struct marks *marks)
+{
+    struct process process;
+
+    if (!read_process(pid, &process) || process.state == 'Z' || process.state == 'X' ||
+        process.begun < marks->begun)
+        return false;
+    return (marks->session && process.session == marks->session) || has_seat(pid, marks);
+}
+
+/* Ends it if it is one of the pool's; whether it was. */
+static bool end_if_marked(pid_t pid, const struct marks *marks)
+{
+    int process = ppi_pidfd_open(pid); /* first: what is read below is of this process, or */
+    bool found;                        /* this one is dead, and then no signal reaches it */
+
+    if (process < 0)
+        return false;
+    found = is_marked(pid, marks);
+    if (found)
+        ppi_pidfd_kill(process);
+    close(process);
+    if (found)
+        waitpid(pid, NULL, WNOHANG | __WALL); /* it is our child if we are a subreaper */
+    return found;
+}
+
+/* Looks at every process; how many were the pool's. */
+static unsigned end_marked(const struct marks *marks)
+{
+    DIR *dir = opendir("/proc");
+    const struct dirent *entry;
+    unsigned count = 0;
+
+    while (dir && (entry = readdir(dir))) {
+        pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
+
+        if (pid > 1 && pid != getpid())
+            count += end_if_marked(pid, marks);
+    }
+    if (dir)
+        closedir(dir);
+    return count;
+}
+
+/* The number of the dead supervisor as long as it is its own; 0 if somebody has reaped it. */
+static pid_t unreaped(const pp_pool *pool)
+{
+    struct pollfd fd = { .fd = pool->supervisor, .events = POLLIN };
+    siginfo_t info = { 0 };
+
+    while (poll(&fd, 1, -1) < 0 && errno == EINTR)
+        ;
+    if (waitid(P_PIDFD, (id_t)pool->supervisor, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) < 0)
+        return 0;
+    return info.si_pid;
+}
+
+void ppi_end_orphans(pp_pool *pool)
+{
+    const struct ppi_segment *segment = &pool->queue->segment;
+    const struct timespec pause = { .tv_nsec = 500000 };
+    uint64_t deadline = ppi_now_ns() + 5 * PPI_SECOND;
+    struct process supervisor;
+    struct marks marks = {
+        .seats = (uintptr_t)ppi_segment_part(segment, PPI_SEATS),
+        .seat_size = segment->seat_size,
+        .session = unreaped(pool),
+    };
+
+    marks.seats_end = marks.seats + segment->length[PPI_SEATS];
+    if (marks.session && read_process(marks.session, &supervisor))
+        marks.begun = supervisor.begun;
+    if (!find_segment(&marks))
+        return;
+    while (end_marked(&marks) > 0 && ppi_now_ns() < deadline)
+        nanosleep(&pause, NULL); /* who was killed may have forked before, or is still dying */
+}

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+#include "stock.h"
+
+#include <dirent.h>
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "killer.h"
+#include "scene.h"
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
+#endif
+
+enum { WARM_UP = 8, MORE_RSS_KB = 48 * 1024, MORE_HEAP = 256 * 1024 };
+
+static unsigned entries(const char *path)
+{
+    DIR *dir = opendir(path);
+    unsigned count = 0;
+
+    MUST(dir);
+    while (readdir(dir))
+        count++;
+    closedir(dir);
+    return count - 2;
+}
+
+static unsigned shared_mappings(void)
+{
+    FILE *file = fopen("/proc/self/maps", "re");
+    char line[512];
+    unsigned count = 0;
+
+    MUST(file);
+    while (fgets(line, sizeof line, file))
+        count += strchr(line, ' ') && strchr(line, ' ')[4] == 's';
+    fclose(file);
+    return count;
+}
+
+struct stock take_stock(void)
+{
+    pid_t list[MOST_CHILDREN];
+
+    return (struct stock){
+        .descriptors = entries("/proc/self/fd") - 1,
+        .threads = entries("/proc/self/task"),
+        .mappings = shared_mappings(),
+        .children = children_of(getpid(), list, MOST_CHILDREN),
+    };
+}
+
+/* A thread that has been joined may be in that list for a moment longer. */
+void compare_stock(const struct stock *before)
+{
+    struct stock after = take_stock();
+
+    for (double end = now() + 10; after.threads > before->threads && now() < end;) {
+        pause_us(200);
+        after = take_stock();
+    }
+    if (after.descriptors != before->descriptors || after.threads != before->threads ||
+        after.mappings != before->mappings || after.children != before->children)
+        WRONG("left behind: descriptors %u -> %u, threads %u -> %u, shared mappings %u -> %u, "
+              "children %u -> %u",
+              before->descriptors, after.descriptors, before->threads, after.threads,
+              before->mappings, after.mappings, before->children, after.children);
+}
+
+static unsigned long rss_kb(void)
+{
+    FILE *file = fopen("/proc/self/statm", "re");
+    unsigned long size, resident = 0;
+
+    MUST(file);
+    MUST(fscanf(file, "%lu %lu", &size, &resident) == 2);
+    fclose(file);
+    return resident * (unsigned long)sysconf(_SC_PAGESIZE) / 1024;
+}
+
+void watch_memory(unsigned long rounds)
+{
+    struct totals *totals = &scene->totals;
+    struct mallinfo2 info;
+
+    if (SANITIZED)
+        return;
+    malloc_trim(0);
+    info = mallinfo2();
+    atomic_store(&totals->rss_kb, rss_kb());
+    atomic_store(&totals->heap, info.uordblks + info.hblkhd);
+    if (rounds <= WARM_UP) {
+        if (totals->rss_kb > totals->rss_base_kb)
+            totals->rss_base_kb = totals->rss_kb;
+        if (totals->heap > totals->heap_base)
+            totals->heap_base = totals->heap;
+    } else if (totals->rss_kb > totals->rss_base_kb + MORE_RSS_KB ||
+               totals->heap > totals->heap_base + MORE_HEAP) {
+        WRONG("memory grows: RSS %lu -> %lu KB, heap %lu -> %lu bytes", totals->rss_base_kb,
+              totals->rss_kb, totals->heap_base, totals->heap);
+    }
+}
