@@ -204,9 +204,11 @@ void ppi_end_orphans(pp_pool *pool)
     struct marks marks = {
         .seats = (uintptr_t)ppi_segment_part(segment, PPI_SEATS),
         .seat_size = segment->seat_size,
-        .session = unreaped(pool),
     };
 
+    if (pool->supervisor < 0)
+        return; /* it is no process */
+    marks.session = unreaped(pool);
     marks.seats_end = marks.seats + segment->length[PPI_SEATS];
     if (marks.session && read_process(marks.session, &supervisor))
         marks.begun = supervisor.begun;
