@@ -61,17 +61,17 @@ static void walk_all(enum walk_party party, unsigned events, unsigned some)
 
 TEST(client_killed, .timeout = 600)
 {
-    walk_all(WALK_CLIENT, DEATH, 10);
+    walk_all(WALK_CLIENT, DEATH, 6);
 }
 
 TEST(supervisor_killed, .timeout = 600)
 {
-    walk_all(WALK_SUPERVISOR, DEATH, 10);
+    walk_all(WALK_SUPERVISOR, DEATH, 6);
 }
 
 TEST(worker_killed, .timeout = 600)
 {
-    walk_all(WALK_WORKER, DEATH, 10);
+    walk_all(WALK_WORKER, DEATH, 6);
 }
 
 TEST(client_stopped, .timeout = 1200)
