@@ -61,8 +61,8 @@
  *   all     client, before it       the claimer, the     relaxed;       pool ends
  *           publishes the position  supervisor's reap    published by
  *                                                        word and tail
- *   over    client; set when it     supervisor's reap    relaxed: only  pool ends
- *           knows all outcomes                           liars need it
+ *   over    client; set when it     the claimer, the     relaxed: only  pool ends
+ *           knows all outcomes      supervisor's reap    liars need it
  *
  * Nobody but the client writes, and it does not before the position has all of
  * its outcomes: a claimer can read at leisure.  A worker that dies may have written
