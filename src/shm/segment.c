@@ -122,8 +122,9 @@ void ppi_segment_leave(struct ppi_segment *segment)
 
 void ppi_segment_close_file(struct ppi_segment *segment)
 {
-    if (segment->base && segment->portable && segment->file >= 0)
-        close(segment->file);
+    if (!segment->base || !segment->portable || segment->file < 0)
+        return; /* and nothing is written: a supervisor that is a thread may be reading it */
+    close(segment->file);
     segment->file = -1;
 }
 
