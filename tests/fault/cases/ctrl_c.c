@@ -42,6 +42,7 @@ static void without_handler(atomic_int *running)
     CHECK(pid >= 0);
     if (pid == 0) {
         setpgid(0, 0);
+        signal(SIGINT, SIG_DFL); /* who runs the tests in the background may ignore it */
         pp_get(start_map(pool_of(WORKERS), running), NULL);
         _exit(0);
     }
