@@ -98,14 +98,14 @@ static bool is_foreign(const pp_pool *pool, const struct ppi_record_shm *record,
 
 /*
  * Takes a seat's records up to this tail; whether there were any.  With death, that of its
- * worker, they are the last; without, all from one that is foreign on wait for it.
+ * worker, they are the last.  Without, all from one that is nonsense on wait for it: who hears
+ * of an outcome may give the pool new work, and the worker would die with that.
  */
 static bool take_seat(pp_pool *pool, unsigned seat, uint32_t incarnation, uint64_t tail,
                       const struct ppi_record_shm *death)
 {
     const struct ppi_seat_shm *shm = ppi_queue_seat(pool->queue, seat);
     uint64_t taken = pool->taken[seat];
-    bool foreign = false;
 
     if (tail - taken > PPI_RECORDS) {
         ppi_condemn(pool, seat, incarnation);
@@ -116,10 +116,10 @@ static bool take_seat(pp_pool *pool, unsigned seat, uint32_t incarnation, uint64
 
         PPI_POINT(CLIENT_COPIED);
         record.seat = (uint16_t)seat; /* whatever it says */
-        foreign = is_foreign(pool, &record, death);
-        if (foreign || !ppi_take_record(pool, &record))
-            ppi_condemn(pool, seat, incarnation);
-        if (foreign && !death)
+        if (!is_foreign(pool, &record, death) && ppi_take_record(pool, &record))
+            continue;
+        ppi_condemn(pool, seat, incarnation);
+        if (ppi_is_isolated(pool) && !death)
             break;
     }
     if (taken == pool->taken[seat])

@@ -8,14 +8,17 @@
  * another worker has its right result, as if nothing was.  When it is the claims and the
  * worker dies of it, each result is right or an error, and none is missing.
  */
+#include <errno.h>
 #include <procpool.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "client/client.h"
 #include "harness.h"
 #include "queue/claims.h"
 #include "trials.h"
@@ -291,4 +294,56 @@ TEST(all_at_once, .timeout = 1200)
         pp_wait(work.map, 0.01);
         finish(pool);
     }
+}
+
+/* ---- Who lies, but works ---- */
+
+/* Commits a record of no task before its own. */
+static long lie(long x)
+{
+    const struct ppi_record_shm record = { .position = 4711, .count = 1, .outcome = PPI_OK };
+
+    ppi_seat_commit(&ppi_current_worker->seat, &record, 0);
+    return x;
+}
+PP_TASK(long, lie, long, x);
+
+static void send_supervisor(const pp_pool *pool, int signal)
+{
+    CHECK_EQ(syscall(SYS_pidfd_send_signal, pool->supervisor, signal, NULL, 0), 0);
+}
+
+static uint64_t records_of_all(const pp_pool *pool)
+{
+    uint64_t records = 0;
+
+    for (unsigned seat = 0; seat < pool->queue->seats; seat++)
+        records += atomic_load(&ppi_queue_seat(pool->queue, seat)->tail);
+    return records;
+}
+
+/* It is about to be killed: who heard of its result before could give it new work to die with. */
+TEST(nothing_is_taken_from_a_liar_until_it_is_dead)
+{
+    pp_pool *pool = pp_pool_new(.processes = 1);
+    pp_result *result;
+    long value = 0;
+
+    CHECK(pool != NULL);
+    CHECK_EQ(pp_apply(pool, PP_CALL(square, 2), &value), 0);
+    send_supervisor(pool, SIGSTOP);
+    result = pp_apply_async(pool, PP_CALL(lie, 7));
+    CHECK_SOON(records_of_all(pool) == 3);
+    CHECK(!pp_ready(result));
+    CHECK_EQ(pp_get(result, &value, .timeout = 0.01), -ETIMEDOUT);
+    send_supervisor(pool, SIGCONT);
+    CHECK_EQ(pp_get(result, &value), 0);
+    CHECK_EQ(value, 7);
+    CHECK_EQ(pp_stats_of(pool).deaths, 1);
+    for (long i = 0; i < ITEMS; i++) {
+        CHECK_EQ(pp_apply(pool, PP_CALL(square, i), &value), 0);
+        CHECK_EQ(value, i * i);
+    }
+    pp_result_free(result);
+    CHECK_EQ(pp_pool_free(pool), 0);
 }
