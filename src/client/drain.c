@@ -198,10 +198,10 @@ static void bury(pp_pool *pool, const struct ppi_record_shm *record)
         is_seated(pool, record->seat, incarnation))
         take_seat(pool, record->seat, incarnation, record->first, record);
     PPI_POINT(CLIENT_LAST_TAKEN);
-    if (!(record->flags & PPI_ENDED))
+    if (!(record->flags & PPI_ENDED)) {
         end_unrecorded(pool, record);
-    if (!(record->flags & PPI_ENDED))
         end_claims_of(pool, ppi_dead_of(record));
+    }
     PPI_POINT(CLIENT_CLAIMS_ENDED);
     ppi_note_death(pool, record);
     /* Whatever the dead had claimed to have written, the next begins where we are. */

@@ -168,7 +168,7 @@ bool ppi_take_outcome(pp_pool *pool, const struct ppi_record_shm *record)
         return false;
     if (record->outcome == PPI_OK && !(record->flags & PPI_IN_PLACE) != !result->in_place)
         return false;
-    if (record->count > flight->left) /* those that were cancelled bear no mark */
+    if (record->count > flight->left) /* cannot be: the marks would say so, too */
         return false;
     right = record->outcome == PPI_OK
                 ? ppi_succeed(result, record->first, record->count, payload,
