@@ -12,6 +12,8 @@
 #include "client/client.h"
 #include "queue/wake.h"
 
+#define FIRST_PATIENCE_NS UINT64_C(100000000)
+
 void ppi_notify(pp_pool *pool)
 {
     if (pool->followers > 0)
@@ -24,8 +26,10 @@ void ppi_look(pp_pool *pool)
 {
     if (pool->gone)
         return;
-    if (ppi_take_in(pool))
+    if (ppi_take_in(pool)) {
+        pool->patience_ns = 0;
         ppi_feed(pool);
+    }
     ppi_notice_loss(pool);
 }
 
@@ -118,10 +122,30 @@ static uint64_t wanted(const pp_pool *pool, const pp_result *result)
                : PPI_ANYTHING;
 }
 
+/*
+ * A task may have damaged claim words and lived: then nobody runs what is queued, and nothing
+ * comes.  So words are looked at after a tenth of a second of that, and then each time after
+ * twice as long: in an hour, 16 times.  A task that is alone can only have damaged its own,
+ * which shows when it ends; and for a single pp_apply() a timer would be some 5 % of its time.
+ */
+static uint64_t audit_time(const pp_pool *pool)
+{
+    return pool->used > 1 && ppi_is_isolated(pool)
+               ? ppi_now_ns() + (pool->patience_ns ? pool->patience_ns : FIRST_PATIENCE_NS)
+               : PPI_NEVER;
+}
+
+static void lose_patience(pp_pool *pool)
+{
+    pool->patience_ns = 2 * (pool->patience_ns ? pool->patience_ns : FIRST_PATIENCE_NS);
+    if (!pool->gone && !pool->lost)
+        ppi_audit(pool, -1);
+}
+
 /* Sleeps until there is something to take in, unless there is already. */
 static int lead(pp_pool *pool, bool (*done)(void *what), void *what, uint64_t deadline_ns)
 {
-    uint64_t one;
+    uint64_t one, audit_ns;
     uint32_t bell;
     int error;
 
@@ -137,13 +161,18 @@ static int lead(pp_pool *pool, bool (*done)(void *what), void *what, uint64_t de
     pool->led = true;
     pool->choosy = one != PPI_ANYTHING;
     pool->alone = one == PPI_NONE_IN_PARTICULAR;
+    audit_ns = audit_time(pool);
     pthread_mutex_unlock(&pool->lock);
     PPI_POINT(CLIENT_SLEEPS);
-    error = ppi_client_sleep(pool->queue, bell, deadline_ns);
+    error = ppi_client_sleep(pool->queue, bell, audit_ns < deadline_ns ? audit_ns : deadline_ns);
     PPI_POINT(CLIENT_WOKEN);
     pthread_mutex_lock(&pool->lock);
     pool->led = pool->choosy = pool->alone = false;
     PPI_POINT(CLIENT_STOPS_LEADING);
+    if (error == -ETIMEDOUT && audit_ns < deadline_ns) {
+        lose_patience(pool);
+        error = 0;
+    }
     ppi_notify(pool); /* somebody must lead, and we may be about to leave */
     return error == -ETIMEDOUT ? -ETIMEDOUT : 0;
 }

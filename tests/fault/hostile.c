@@ -5,8 +5,9 @@
  * returns, crashes, exits, hangs or is killed.
  *
  * Never a crash of client or supervisor.  As long as it is the seat alone, every task of
- * another worker has its right result, as if nothing was.  When it is the claims and the
- * worker dies of it, each result is right or an error, and none is missing.
+ * another worker has its right result, as if nothing was.  When it is the claims, and the
+ * worker dies of it or the damage ends with its task, each result is right or an error, and
+ * none is missing.
  */
 #include <errno.h>
 #include <procpool.h>
@@ -186,6 +187,17 @@ struct work {
     long items[ITEMS];
 };
 
+static void begin_others(pp_pool *pool, struct work *work)
+{
+    for (long i = 0; i < ITEMS; i++) {
+        work->items[i] = i;
+        work->squares[i] = pp_apply_async(pool, PP_CALL(square, i));
+        CHECK(work->squares[i] != NULL);
+    }
+    work->map = pp_map_async(pool, spell, work->items, ITEMS, .chunksize = 5);
+    CHECK(work->map != NULL);
+}
+
 /* The hostile tasks come first: their workers have done nothing before. */
 static void begin(pp_pool *pool, struct work *work, unsigned powers, unsigned seed, unsigned ends)
 {
@@ -195,13 +207,7 @@ static void begin(pp_pool *pool, struct work *work, unsigned powers, unsigned se
                            .time_limit = 0.3 * harness_time_factor());
         CHECK(work->hostile[i] != NULL);
     }
-    for (long i = 0; i < ITEMS; i++) {
-        work->items[i] = i;
-        work->squares[i] = pp_apply_async(pool, PP_CALL(square, i));
-        CHECK(work->squares[i] != NULL);
-    }
-    work->map = pp_map_async(pool, spell, work->items, ITEMS, .chunksize = 5);
-    CHECK(work->map != NULL);
+    begin_others(pool, work);
 }
 
 static bool is_lost(int error)
@@ -294,6 +300,56 @@ TEST(all_at_once, .timeout = 1200)
         pp_wait(work.map, 0.01);
         finish(pool);
     }
+}
+
+/* ---- Who does damage, and lives ---- */
+
+/* Not as above: when it returns it is over. */
+static long spoil_and_return(unsigned seed)
+{
+    struct vandal vandal = { .worker = ppi_current_worker, .powers = CLAIMS, .seed = seed };
+
+    for (unsigned i = 0; i < 200 + seed % 2000; i++)
+        spoil_claims(&vandal, atomic_load(&vandal.worker->seat.queue->shm->tail));
+    return 0;
+}
+PP_TASK(long, spoil_and_return, unsigned, seed);
+
+/* Workers that are condemned for what has been done to them may still die. */
+static void check_one_by_one(pp_pool *pool)
+{
+    for (long i = 0; i < ITEMS; i++) {
+        pp_result *result = pp_apply_async(pool, PP_CALL(square, i));
+        long value = -1;
+        int error = pp_get(result, &value, .timeout = 20 * harness_time_factor());
+
+        CHECK(is_lost(error) || (error == 0 && value == i * i));
+        pp_result_free(result);
+    }
+}
+
+/* Nobody dies of it, so that nobody need look; and yet no result is missing. */
+TEST(claims_of_a_worker_that_lives, .timeout = 1200)
+{
+    size_t lost = 0;
+
+    for (unsigned seed = 1; seed <= trials(12, 2000); seed++) {
+        pp_pool *pool = new_pool(seed);
+        struct work work;
+
+        for (unsigned i = 0; i < HOSTILE; i++)
+            work.hostile[i] = pp_apply_async(pool, PP_CALL(spoil_and_return, seed * HOSTILE + i));
+        begin_others(pool, &work);
+        lost += check_others(&work);
+        for (unsigned i = 0; i < HOSTILE; i++) {
+            int error = pp_get(work.hostile[i], NULL, .timeout = 20 * harness_time_factor());
+
+            CHECK(error == 0 || is_lost(error));
+        }
+        check_one_by_one(pool);
+        finish(pool);
+    }
+    fprintf(stderr, "%zu results were lost\n", lost);
 }
 
 /* ---- Who lies, but works ---- */
