@@ -86,17 +86,30 @@ pid_t ppi_fork_quiet(void)
     return (pid_t)syscall(SYS_clone, 0, NULL, NULL, NULL, NULL);
 }
 
-void ppi_reap_quiet(int pidfd)
+/* Waits until a child is dead, and for it as these options say; its number, or 0. */
+static pid_t await_death(int pidfd, int options)
 {
     struct pollfd fd = { .fd = pidfd, .events = POLLIN };
-    siginfo_t info;
+    siginfo_t info = { 0 };
 
     while (poll(&fd, 1, -1) < 0 && errno == EINTR)
         ;
+    while (waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | __WALL | options) < 0 &&
+           errno == EINTR)
+        ;
+    return info.si_pid;
+}
+
+void ppi_reap_quiet(int pidfd)
+{
     /* One that is traced can be dead for a while before it can be reaped: its tracer comes
        first. */
-    while (waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | __WALL) < 0 && errno == EINTR)
-        ;
+    await_death(pidfd, 0);
+}
+
+pid_t ppi_await_unreaped(int pidfd)
+{
+    return await_death(pidfd, WNOHANG | WNOWAIT);
 }
 
 int ppi_kill_children(void)
@@ -120,25 +133,45 @@ int ppi_kill_children(void)
     }
 }
 
+bool ppi_read_process(pid_t pid, struct ppi_process *process)
+{
+    enum { STATE = 3, PARENT, SESSION = 6, FLAGS = 9, THREADS = 20, BEGUN = 22, EXIT_CODE = 52,
+           FIELDS };
+    char path[32], text[1024], *field;
+    unsigned long long values[FIELDS] = { 0 };
+    int i;
+
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    if (read_text(path, text, sizeof text) <= 0)
+        return false;
+    field = strrchr(text, ')'); /* the name, which may be anything, ends there */
+    for (i = STATE; i < FIELDS && field && (field = strchr(field, ' ')); i++) {
+        field++;
+        values[i] = i == STATE ? (unsigned char)*field : strtoull(field, NULL, 10);
+    }
+    *process = (struct ppi_process){
+        .state = (char)values[STATE],
+        .parent = (pid_t)values[PARENT],
+        .session = (pid_t)values[SESSION],
+        .flags = (unsigned)values[FLAGS],
+        .threads = (unsigned)values[THREADS],
+        .begun = values[BEGUN],
+        .exit_code = (int)values[EXIT_CODE],
+    };
+    return i > BEGUN;
+}
+
 #define EXITING 0x4 /* PF_EXITING of the kernel */
 
 bool ppi_is_exiting(pid_t pid, int *status)
 {
-    enum { STATE = 3, PARENT, FLAGS = 9, THREADS = 20, EXIT_CODE = 52, FIELDS };
-    char path[32], text[1024], *field;
-    long values[FIELDS] = { 0 };
+    struct ppi_process process;
 
-    snprintf(path, sizeof path, "/proc/%d/stat", pid);
-    if (read_text(path, text, sizeof text) <= 0 || !(field = strrchr(text, ')')))
+    if (!ppi_read_process(pid, &process))
         return false;
-    field += strcspn(field, " "); /* the name, which may be anything, ends before */
-    for (int i = STATE; i < FIELDS && *field; i++) {
-        values[i] = strtol(field + 1, NULL, 10);
-        field += 1 + strcspn(field + 1, " ");
-    }
-    *status = WIFSIGNALED((int)values[EXIT_CODE]) ? WTERMSIG((int)values[EXIT_CODE])
-                                                  : (int)values[EXIT_CODE] & 0xff00;
-    return values[PARENT] == getpid() && (values[FLAGS] & EXITING) && values[THREADS] == 1 &&
+    *status = WIFSIGNALED(process.exit_code) ? WTERMSIG(process.exit_code)
+                                             : process.exit_code & 0xff00;
+    return process.parent == getpid() && (process.flags & EXITING) && process.threads == 1 &&
            *status != 0;
 }
 

@@ -32,10 +32,29 @@ pid_t ppi_fork_quiet(void);
 void ppi_reap_quiet(int pidfd);
 
 /*
+ * Waits until a child is dead, and leaves it.  Its number, which is nobody else's until it is
+ * reaped; 0 if somebody has reaped it already.
+ */
+pid_t ppi_await_unreaped(int pidfd);
+
+/*
  * Sends SIGKILL to every child of this process, found in /proc, also to those
  * that it has adopted.  Returns how many there were, -errno when it cannot know.
  */
 int ppi_kill_children(void);
+
+/* What /proc/PID/stat says of a process. */
+struct ppi_process {
+    char state; /* Z: a zombie; X: not even that any more */
+    pid_t parent, session;
+    unsigned flags; /* PF_... of the kernel */
+    unsigned threads;
+    unsigned long long begun; /* in clock ticks */
+    int exit_code; /* as of waitpid(); 0 if it has none, or none that is for us to know */
+};
+
+/* Reads it; false if the process is gone, or it cannot be known. */
+bool ppi_read_process(pid_t pid, struct ppi_process *process);
 
 /*
  * Whether a child has begun to exit, on its only thread: it will run nothing more, long

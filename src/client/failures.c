@@ -208,7 +208,8 @@ bool ppi_spell_out_rest(pp_result *result)
 
     if (failures == &want_of_failures)
         return false;
-    for (size_t i = ppi_next_missing(result, 0); i < result->count; i = ppi_next_missing(result, i + 1))
+    for (size_t i = ppi_next_missing(result, 0); i < result->count;
+         i = ppi_next_missing(result, i + 1))
         missing++;
     all = malloc((count + missing) * sizeof *all);
     if (!all)

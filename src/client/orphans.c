@@ -13,9 +13,7 @@
  * What has done both, left the session and executed a program, is not found.
  */
 #include <dirent.h>
-#include <errno.h>
 #include <inttypes.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,10 +25,6 @@
 #include "base/clock.h"
 #include "base/process.h"
 #include "client/client.h"
-
-#ifndef P_PIDFD
-#define P_PIDFD 3 /* Linux 5.4 */
-#endif
 
 /* By which those of a pool are known. */
 struct marks {
@@ -110,38 +104,11 @@ static bool has_seat(pid_t pid, const struct marks *marks)
 
 /* ---- Processes ---- */
 
-struct process {
-    char state; /* as in /proc/PID/stat: Z is a zombie */
-    pid_t session;
-    unsigned long long begun; /* in clock ticks */
-};
-
-/* What the kernel says of it; false if it is gone. */
-static bool read_process(pid_t pid, struct process *process)
-{
-    char path[32], text[1024], *end;
-    FILE *file;
-    size_t length;
-
-    snprintf(path, sizeof path, "/proc/%d/stat", pid);
-    file = fopen(path, "re");
-    if (!file)
-        return false;
-    length = fread(text, 1, sizeof text - 1, file);
-    fclose(file);
-    text[length] = '\0';
-    end = strrchr(text, ')'); /* the name, which may be anything, ends there */
-    return end && sscanf(end + 1,
-                         " %c %*d %*d %d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d "
-                         "%*d %*d %llu",
-                         &process->state, &process->session, &process->begun) == 3;
-}
-
 static bool is_marked(pid_t pid, const struct marks *marks)
 {
-    struct process process;
+    struct ppi_process process;
 
-    if (!read_process(pid, &process) || process.state == 'Z' || process.state == 'X' ||
+    if (!ppi_read_process(pid, &process) || process.state == 'Z' || process.state == 'X' ||
         process.begun < marks->begun)
         return false;
     return (marks->session && process.session == marks->session) || has_seat(pid, marks);
@@ -182,25 +149,12 @@ static unsigned end_marked(const struct marks *marks)
     return count;
 }
 
-/* The number of the dead supervisor as long as it is its own; 0 if somebody has reaped it. */
-static pid_t unreaped(const pp_pool *pool)
-{
-    struct pollfd fd = { .fd = pool->supervisor, .events = POLLIN };
-    siginfo_t info = { 0 };
-
-    while (poll(&fd, 1, -1) < 0 && errno == EINTR)
-        ;
-    if (waitid(P_PIDFD, (id_t)pool->supervisor, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) < 0)
-        return 0;
-    return info.si_pid;
-}
-
 void ppi_end_orphans(pp_pool *pool)
 {
     const struct ppi_segment *segment = &pool->queue->segment;
     const struct timespec pause = { .tv_nsec = 500000 };
     uint64_t deadline = ppi_now_ns() + 5 * PPI_SECOND;
-    struct process supervisor;
+    struct ppi_process supervisor;
     struct marks marks = {
         .seats = (uintptr_t)ppi_segment_part(segment, PPI_SEATS),
         .seat_size = segment->seat_size,
@@ -208,9 +162,9 @@ void ppi_end_orphans(pp_pool *pool)
 
     if (pool->supervisor < 0)
         return; /* it is no process */
-    marks.session = unreaped(pool);
+    marks.session = ppi_await_unreaped(pool->supervisor);
     marks.seats_end = marks.seats + segment->length[PPI_SEATS];
-    if (marks.session && read_process(marks.session, &supervisor))
+    if (marks.session && ppi_read_process(marks.session, &supervisor))
         marks.begun = supervisor.begun;
     if (!find_segment(&marks))
         return;

@@ -242,14 +242,7 @@ static pp_pool *allocate(const pp_pool_options *options, unsigned cpus)
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->progress, NULL);
     pthread_cond_init(&pool->work, NULL);
-    ppi_slab_init(&pool->slab, sizeof(struct pp_result));
-    ppi_slab_init(&pool->chunks, sizeof(struct ppi_chunk));
-    ppi_list_init(&pool->results);
-    ppi_list_init(&pool->backlog);
-    ppi_list_init(&pool->due);
-    ppi_list_init(&pool->stopping);
-    ppi_list_init(&pool->iterators);
-    ppi_list_init(&pool->deaths);
+    ppi_init_results(pool);
     pool->queue = &pool->heritage.queue;
     pool->mode = options->callbacks;
     pool->start = choose_start(options);

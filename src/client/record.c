@@ -42,7 +42,7 @@ static const void *payload_of(const pp_pool *pool, const struct ppi_record_shm *
 
 /* "square(...) with item 3 was ..." */
 void ppi_describe_item(const pp_result *result, size_t index, const char *how, char *text,
-                     size_t size)
+                       size_t size)
 {
     char item[32] = "";
 
@@ -54,7 +54,7 @@ void ppi_describe_item(const pp_result *result, size_t index, const char *how, c
 }
 
 pp_error ppi_describe_timeout(const pp_result *result, size_t index, pid_t pid, char *text,
-                                 size_t size)
+                              size_t size)
 {
     char how[64];
 
@@ -70,7 +70,7 @@ struct ppi_dead ppi_dead_of(const struct ppi_record_shm *record)
 }
 
 pp_error ppi_describe_crash(const pp_result *result, size_t index, struct ppi_dead death,
-                               char *text, size_t size)
+                            char *text, size_t size)
 {
     const struct ppi_outermost outermost = { ppi_address_there(result->pool, result->task),
                                              result->task->name };
@@ -111,11 +111,12 @@ static bool fail(pp_pool *pool, pp_result *result, const struct ppi_record_shm *
         error.code = ENOMEM;
         break;
     case PPI_CRASH:
-        error = ppi_describe_crash(result, record->first, ppi_dead_of(record), text, sizeof text);
+        error = ppi_describe_crash(result, record->first, ppi_dead_of(record), text,
+                                   sizeof text);
         break;
     case PPI_TIMEOUT:
         error = ppi_describe_timeout(result, record->first, (pid_t)record->payload, text,
-                                 sizeof text);
+                                     sizeof text);
         break;
     default:
         return false;

@@ -49,6 +49,18 @@ static bool init(pp_result *result, pp_pool *pool, const pp_task *task, size_t c
     return false;
 }
 
+void ppi_init_results(pp_pool *pool)
+{
+    ppi_slab_init(&pool->slab, sizeof(struct pp_result));
+    ppi_slab_init(&pool->chunks, sizeof(struct ppi_chunk));
+    ppi_list_init(&pool->results);
+    ppi_list_init(&pool->backlog);
+    ppi_list_init(&pool->due);
+    ppi_list_init(&pool->stopping);
+    ppi_list_init(&pool->iterators);
+    ppi_list_init(&pool->deaths);
+}
+
 pp_result *ppi_result_new(pp_pool *pool, const pp_task *task, size_t count, bool wants_values)
 {
     pp_result *result = ppi_slab_alloc(&pool->slab);

@@ -170,6 +170,9 @@ void ppi_encode(const pp_task *task, const void *items, size_t count, void *bloc
 
 /* ---- result.c ---- */
 
+/* Makes a pool, all zero before, one that has no results yet, nor what they go through. */
+void ppi_init_results(pp_pool *pool);
+
 /* Locked.  A new open result of count items, in the pool's list; NULL without memory. */
 pp_result *ppi_result_new(pp_pool *pool, const pp_task *task, size_t count, bool wants_values);
 

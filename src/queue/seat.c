@@ -18,7 +18,8 @@ void ppi_seat_init(struct ppi_seat *seat, struct ppi_queue *queue, unsigned inde
     seat->index = index;
     seat->shm = ppi_queue_seat(queue, index);
     seat->ack = &queue->shm->acks[index];
-    seat->taken = seat->tail = seat->pressed = atomic_load_explicit(&seat->ack->taken, memory_order_acquire);
+    seat->taken = seat->tail = seat->pressed =
+        atomic_load_explicit(&seat->ack->taken, memory_order_acquire);
     ppi_outbox_init(&seat->outbox, ppi_queue_outbox(queue, index), queue->outbox_size);
     atomic_store_explicit(&seat->shm->wants_room, 0, memory_order_relaxed);
     atomic_store_explicit(&seat->shm->started, 0, memory_order_relaxed);

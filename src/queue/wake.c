@@ -257,7 +257,8 @@ int ppi_client_sleep(struct ppi_queue *queue, uint32_t bell, uint64_t deadline_n
 
 void ppi_event_announce(struct ppi_queue *queue)
 {
-    ppi_waker_clear(&queue->event); /* a signal that is still on its way makes for one look in vain */
+    /* A signal that is still on its way makes for one look in vain. */
+    ppi_waker_clear(&queue->event);
     atomic_store(&queue->claims->event_waits, 1);
     PPI_POINT(CLIENT_EVENT_ANNOUNCED);
     atomic_thread_fence(memory_order_seq_cst); /* partner: the fence in ppi_wake_client() */

@@ -49,7 +49,6 @@ enum { SHORT = 1000, /* it does only a part: one byte */
     X(open, DESCRIPTORS, (EMFILE, ENFILE, ENOENT, EINTR, ENOMEM), (EMFILE, ENFILE, EACCES))  \
     X(fopen, DESCRIPTORS, (EMFILE, ENOENT, ENOMEM), (EMFILE, ENFILE, EACCES))                \
     X(fgets, ALONE, (EIO), (EIO))                                                            \
-    X(fread, ALONE, (EIO), (EIO))                                                            \
     X(opendir, DESCRIPTORS, (EMFILE, ENOMEM), (EMFILE, ENFILE, EACCES))                      \
     X(read, ALONE, (EINTR, EIO, SHORT, EMPTY), (EIO, EMPTY))                                 \
     X(pread, ALONE, (EIO, SHORT), (EIO))                                                     \

@@ -219,12 +219,6 @@ SYMBOL(char *, fgets, char *line, int size, FILE *file)
     return fgets(line, size, file);
 }
 
-SYMBOL(size_t, fread, void *block, size_t size, size_t count, FILE *file)
-{
-    FAIL_AS(fread, 0)
-    return fread(block, size, count, file);
-}
-
 SYMBOL(DIR *, opendir, const char *path)
 {
     FAIL_AS(opendir, NULL)
@@ -322,6 +316,3 @@ CHECKED(ssize_t, readlink, readlink, (const char *path, char *to, size_t size, s
         (path, to, size))
 CHECKED(char *, fgets, fgets, (char *line, size_t room, int size, FILE *file),
         (line, size, file))
-CHECKED(size_t, fread, fread,
-        (void *block, size_t room, size_t size, size_t count, FILE *file),
-        (block, size, count, file))

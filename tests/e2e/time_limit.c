@@ -231,7 +231,8 @@ TEST(shortest)
 /* Those that are longer than any task are never over, in whatever unit they are kept. */
 TEST(longest)
 {
-    static const double limits[] = { 1000, 4294967.296, 1e7, 1e9, 1e10, 2e10, 1e18, 1e300, 1.0 / 0.0 };
+    static const double limits[] = { 1000, 4294967.296, 1e7,   1e9,      1e10,
+                                     2e10, 1e18,        1e300, 1.0 / 0.0 };
     struct gate *gate = gate_new();
     long items[100] = { 3, 4 }, out[100];
     pp_pool *pool = pool_of(2);

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "harness.h"
+#include "stubborn.h"
 #include "support.h"
 #include "trials.h"
 
@@ -27,36 +28,6 @@ static long square(long x)
     return x * x;
 }
 PP_TASK(long, square, long, x);
-
-_Noreturn static void spin(atomic_int *running)
-{
-    atomic_fetch_add(running, 1);
-    for (volatile bool forever = true; forever;)
-        ;
-    abort();
-}
-
-static int be_busy(atomic_int *running)
-{
-    spin(running);
-}
-PP_TASK(int, be_busy, atomic_int *, running);
-
-static int be_deaf(atomic_int *running)
-{
-    for (int number = 1; number < NSIG; number++)
-        signal(number, SIG_IGN);
-    spin(running);
-}
-PP_TASK(int, be_deaf, atomic_int *, running);
-
-static int be_stopped(atomic_int *running)
-{
-    atomic_fetch_add(running, 1);
-    raise(SIGSTOP);
-    return 0;
-}
-PP_TASK(int, be_stopped, atomic_int *, running);
 
 /* Leaves a process in a session of its own behind, and runs on. */
 static int leave_daemon(atomic_int *running)

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "harness.h"
+#include "stubborn.h"
 #include "support.h"
 #include "trials.h"
 
@@ -24,40 +25,6 @@ enum { WORKERS = 4, KINDS = 4, START_US = 4000, GONE_WITHIN_S = 10 };
 enum victim { CLIENT, SUPERVISOR, VICTIMS };
 
 /* ---- Tasks ----------------------------------------------------------------------- */
-
-_Noreturn static void spin(atomic_int *running)
-{
-    atomic_fetch_add(running, 1);
-    for (volatile bool forever = true; forever;)
-        ;
-    abort();
-}
-
-static int be_busy(atomic_int *running)
-{
-    spin(running);
-}
-PP_TASK(int, be_busy, atomic_int *, running);
-
-static int be_stopped(atomic_int *running)
-{
-    atomic_fetch_add(running, 1);
-    raise(SIGSTOP);
-    return 0;
-}
-PP_TASK(int, be_stopped, atomic_int *, running);
-
-static int be_deaf(atomic_int *running)
-{
-    sigset_t all;
-
-    sigfillset(&all);
-    sigprocmask(SIG_BLOCK, &all, NULL);
-    for (int number = 1; number < NSIG; number++)
-        signal(number, SIG_IGN);
-    spin(running);
-}
-PP_TASK(int, be_deaf, atomic_int *, running);
 
 _Noreturn static void stay(void)
 {

@@ -20,7 +20,8 @@ static uint64_t word(void)
 /* Of positions: those that were given out, their likes of other generations, and noise. */
 static uint64_t position(void)
 {
-    uint64_t tail = rig.pool->tail, p = tail > 0 ? tail - 1 - next(in) % (tail < 64 ? tail : 64) : 0;
+    uint64_t tail = rig.pool->tail;
+    uint64_t p = tail > 0 ? tail - 1 - next(in) % (tail < 64 ? tail : 64) : 0;
 
     switch (below(12)) {
     case 0:
@@ -128,6 +129,7 @@ static void forge_record(struct ppi_record_shm *record)
 {
     uint64_t at = position();
     const struct ppi_slot_shm *slot = ppi_queue_slot(rig.pool->queue, at);
+    bool in_place = slot->out && slot->result_kind == PP_VALUE_;
 
     *record = (struct ppi_record_shm){
         .position = at,
@@ -136,7 +138,7 @@ static void forge_record(struct ppi_record_shm *record)
         .payload = next(in) * 16,
         .payload_size = slot->result_size,
         .outcome = (uint8_t)(below(3) ? PPI_OK : 1 + below(8)),
-        .flags = (uint8_t)(PPI_LAST | (slot->out && slot->result_kind == PP_VALUE_ ? PPI_IN_PLACE : 0)),
+        .flags = (uint8_t)(PPI_LAST | (in_place ? PPI_IN_PLACE : 0)),
     };
     if (slot->result_kind == PP_VALUE_)
         record->payload_size = record->count * slot->result_size;

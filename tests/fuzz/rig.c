@@ -165,14 +165,7 @@ static pp_pool *make_pool(void)
     pp_pool *pool = calloc(1, sizeof *pool);
 
     FUZZ_CHECK(pool && (objects || ppi_objects_create(&objects) == 0));
-    ppi_slab_init(&pool->slab, sizeof(struct pp_result));
-    ppi_slab_init(&pool->chunks, sizeof(struct ppi_chunk));
-    ppi_list_init(&pool->results);
-    ppi_list_init(&pool->backlog);
-    ppi_list_init(&pool->due);
-    ppi_list_init(&pool->stopping);
-    ppi_list_init(&pool->iterators);
-    ppi_list_init(&pool->deaths);
+    ppi_init_results(pool);
     pool->flights = ppi_flights_new();
     pool->creator =
         mmap(NULL, PPI_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -145,7 +145,11 @@ void rig_submit(void)
 
     if (rig.results_count == RIG_MOST_RESULTS || rig.items_count + count > RIG_MOST_ITEMS)
         return;
-    *made = (struct rig_result){ .kind = kind % RIG_KINDS, .first = rig.items_count, .count = count };
+    *made = (struct rig_result){
+        .kind = kind % RIG_KINDS,
+        .first = rig.items_count,
+        .count = count,
+    };
     for (size_t i = 0; i < count; i++)
         make_item(rig.items_count++);
     if (made->kind == RIG_IN_PLACE)
@@ -270,7 +274,8 @@ static void check_error(const struct rig_result *made, size_t item, const pp_err
     FUZZ_CHECK(error->message && strlen(error->message) < PPI_MESSAGE_SIZE);
     FUZZ_CHECK(!error->backtrace || strlen(error->backtrace) > 0);
     FUZZ_CHECK(strcmp(error->function, made->result->task->name) == 0);
-    FUZZ_CHECK(error->kind == PP_CANCELLED || error->index == item || error == ppi_rest(made->result));
+    FUZZ_CHECK(error->kind == PP_CANCELLED || error->index == item ||
+               error == ppi_rest(made->result));
     FUZZ_CHECK(error->kind >= PP_RAISED && error->kind <= PP_BROKEN);
 }
 

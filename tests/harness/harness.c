@@ -321,7 +321,8 @@ static const char *exception(const char *exceptions, const char *test)
 
         line += *line == '\n'; /* a line without a reason says nothing */
         if (*line != '#' && sscanf(line, "%63[^ \n] %127[^ \n] %n", program, name, &at) == 2 &&
-            (size_t)at < strcspn(line, "\n") && strcmp(program, program_invocation_short_name) == 0 &&
+            (size_t)at < strcspn(line, "\n") &&
+            strcmp(program, program_invocation_short_name) == 0 &&
             (strcmp(name, "*") == 0 || strcmp(name, test) == 0))
             return line + at;
     }

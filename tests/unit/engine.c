@@ -66,16 +66,9 @@ static pp_pool *make_pool(void)
     unsigned seats = most + engine.options.spare_seats;
 
     CHECK(pool && seats <= MOST_SEATS);
-    ppi_slab_init(&pool->slab, sizeof(struct pp_result));
-    ppi_slab_init(&pool->chunks, sizeof(struct ppi_chunk));
+    ppi_init_results(pool);
     pool->flights = ppi_flights_new();
     CHECK(pool->flights != NULL);
-    ppi_list_init(&pool->results);
-    ppi_list_init(&pool->backlog);
-    ppi_list_init(&pool->due);
-    ppi_list_init(&pool->stopping);
-    ppi_list_init(&pool->iterators);
-    ppi_list_init(&pool->deaths);
     make_creator_mark(pool);
     pool->queue = &pool->heritage.queue;
     pool->mode = engine.options.callbacks;

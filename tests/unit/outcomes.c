@@ -19,9 +19,7 @@ static pp_pool *make_pool(void)
 
     CHECK(pool != NULL);
     pool->queue = &pool->heritage.queue;
-    ppi_slab_init(&pool->slab, sizeof(struct pp_result));
-    ppi_list_init(&pool->results);
-    ppi_list_init(&pool->stopping);
+    ppi_init_results(pool);
     return pool;
 }
 

@@ -141,6 +141,19 @@ TEST(ordinary_children_are_reaped_too)
     CHECK_EQ(close(pidfd), 0);
 }
 
+TEST(the_dead_keep_their_number)
+{
+    pid_t pid = make_child(false);
+    int pidfd = pidfd_of(pid);
+
+    CHECK_EQ(ppi_await_unreaped(pidfd), pid);
+    CHECK_EQ(state_of(pid), 'Z');
+    CHECK_EQ(ppi_await_unreaped(pidfd), pid);
+    ppi_reap_quiet(pidfd);
+    CHECK_EQ(ppi_await_unreaped(pidfd), 0);
+    CHECK_EQ(close(pidfd), 0);
+}
+
 TEST(there_is_no_pidfd_of_nobody)
 {
     CHECK(ppi_pidfd_open(0) < 0);
@@ -170,6 +183,24 @@ static pid_t make_dead(int signal, int status)
     }
     CHECK_EQ(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
     return pid;
+}
+
+TEST(what_proc_says_is_read)
+{
+    struct ppi_process self, child;
+    pid_t pid = make_dead(SIGKILL, 0);
+
+    CHECK(ppi_read_process(getpid(), &self) && ppi_read_process(pid, &child));
+    CHECK_EQ(self.state, 'R');
+    CHECK_EQ(self.parent, getppid());
+    CHECK_EQ(self.threads, 1);
+    CHECK_EQ(child.state, 'Z');
+    CHECK_EQ(child.parent, getpid());
+    CHECK_EQ(child.session, getsid(0));
+    CHECK_EQ(child.exit_code, SIGKILL);
+    CHECK(self.begun > 0 && child.begun >= self.begun);
+    waitpid(pid, NULL, 0);
+    CHECK(!ppi_read_process(pid, &child)); /* it is no more */
 }
 
 TEST(how_it_exits_is_known)

@@ -28,13 +28,7 @@ static pp_pool *make_pool(pp_result **result)
     pool->creator = &creator;
     pool->queue = &pool->heritage.queue;
     pool->loop = -1;
-    ppi_slab_init(&pool->slab, sizeof(struct pp_result));
-    ppi_slab_init(&pool->chunks, sizeof(struct ppi_chunk));
-    ppi_list_init(&pool->results);
-    ppi_list_init(&pool->backlog);
-    ppi_list_init(&pool->due);
-    ppi_list_init(&pool->stopping);
-    ppi_list_init(&pool->iterators);
+    ppi_init_results(pool);
     CHECK_EQ(ppi_queue_create(pool->queue, SEATS, 1 << 16, 1 << 16, 1 << 16), 0);
     pool->queue->poke = pool->queue->event = PPI_NO_WAKER;
     *result = ppi_result_new(pool, &nothing_pp_task, 30, true);

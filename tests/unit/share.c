@@ -55,8 +55,12 @@ TEST(bounds)
 
 TEST(counts)
 {
-    static const size_t counts[] = { 0,           SIZE_MAX,          SIZE_MAX / ARGS,
-                                     SIZE_MAX / RESULT + 1, SIZE_MAX / ARGS + 1, SIZE / RESULT + 1 };
+    static const size_t counts[] = { 0,
+                                     SIZE_MAX,
+                                     SIZE_MAX / ARGS,
+                                     SIZE_MAX / RESULT + 1,
+                                     SIZE_MAX / ARGS + 1,
+                                     SIZE / RESULT + 1 };
 
     describe(PP_VALUE_);
     share(0, 0, SIZE / RESULT);

@@ -117,6 +117,20 @@ void check_bystanders(pp_pool *pool)
     CHECK_EQ(bystanders_right(&all), BYSTANDERS);
 }
 
+void check_terminated(pp_call endless, const struct gate *gate)
+{
+    const struct ending cancelled = { .error = PP_ECANCELLED };
+    pp_pool *pool = pool_of(2);
+    pp_result *result = pp_apply_async_with(pool, endless, NULL);
+
+    CHECK_SOON(atomic_load(&gate->waiting) == 1);
+    fault_now();
+    CHECK_EQ(pp_terminate(pool), 0);
+    check_ending(result, &cancelled);
+    CHECK_EQ(processes(), 0);
+    end_pool(pool);
+}
+
 void check_works(pp_pool *pool)
 {
     pp_result *result = pp_apply_async(pool, PP_CALL(bystander, 99));

@@ -55,6 +55,9 @@ int get(pp_result *result, void *out);
 /* Waits for the answer to the fault, and looks whether it is what it must be; says it. */
 void check_ending(pp_result *result, const struct ending *must);
 
+/* A pool is terminated while a task, which never ends, has come to the gate. */
+void check_terminated(pp_call endless, const struct gate *gate);
+
 /* One more task. */
 void check_works(pp_pool *pool);
 
