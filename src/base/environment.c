@@ -8,9 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
-#define ATTEMPTS 1000
+#define ATTEMPTS 1000 /* a second and more */
+#define HASTY_ATTEMPTS 16
 #define MOST_VARIABLES ((size_t)1 << 16)
 #define LONGEST ((size_t)1 << 17) /* the kernel takes no longer ones */
 #define STEP ((size_t)4096) /* no page is smaller: a read does not reach into the next */
@@ -108,6 +110,17 @@ static bool copy_variables(char *const *variables, size_t count, char **all)
     return true;
 }
 
+/* Somebody may be in the midst of a change, and without a CPU: to yield need not help then. */
+static void let_others_go_on(int attempt)
+{
+    static const struct timespec nap = { .tv_nsec = 1000000 };
+
+    if (attempt < HASTY_ATTEMPTS)
+        sched_yield();
+    else
+        nanosleep(&nap, NULL);
+}
+
 char **ppi_environment_copy(void)
 {
     char **arrays = malloc(2 * MOST_VARIABLES * sizeof *arrays), **copy = NULL;
@@ -121,7 +134,7 @@ char **ppi_environment_copy(void)
             ppi_environment_free(copy);
             copy = NULL;
         }
-        sched_yield();
+        let_others_go_on(attempt);
     }
     free(arrays);
     return copy;
