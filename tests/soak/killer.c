@@ -5,8 +5,9 @@
  * meanwhile does no harm.
  *
  * A pool whose workers die before they have done anything gives up (a documented limit): so
- * many, or three in a row.  Of those that have not begun a task only some are killed in a
- * round, and one after the other only if a worker that had begun one has died between.
+ * many, or three in a row.  Of those that have not begun a task, and of spares, which may be
+ * called to be workers before the signal is there, only some are killed in a round, and one
+ * after the other only if a worker that had begun a task has died between.
  */
 #include "killer.h"
 
@@ -122,16 +123,16 @@ static bool choose(struct victim *victim, pid_t pid, pid_t supervisor)
 static bool may_die(const struct victim *victim)
 {
     const struct fury *fury = &scene->fury;
+    unsigned *count;
 
     if (fury->unbounded)
         return true;
-    if (victim->what == HIT_SPARE)
-        return current.spares++ < fury->spares;
-    if (victim->what != HIT_FRESH)
+    if (victim->what != HIT_SPARE && victim->what != HIT_FRESH)
         return true;
-    if (current.fresh >= fury->fresh || current.waits)
+    count = victim->what == HIT_SPARE ? &current.spares : &current.fresh;
+    if (*count >= (victim->what == HIT_SPARE ? fury->spares : fury->fresh) || current.waits)
         return false;
-    current.fresh++;
+    ++*count;
     current.unused = victim->pid;
     current.waits = true;
     return true;
