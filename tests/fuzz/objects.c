@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What an image of the program says that it has loaded. */
 #include <string.h>
+#include <unistd.h>
 
 #include "rig.h"
 
@@ -22,19 +23,34 @@ static void fill(struct input *input, struct ppi_object *there, const struct ppi
         memset(there->name, 'n', sizeof there->name); /* without an end */
 }
 
-/* The same build lies wherever it is said to; all else is not there. */
-static void check(struct ppi_objects *objects, const struct ppi_control_shm *control)
+/* The first of those there that is this one: a library by its build-id alone, the program
+   also without one. */
+static const struct ppi_object *same_there(const struct ppi_control_shm *control,
+                                           const struct ppi_object *object)
 {
-    uintptr_t here = (uintptr_t)LLVMFuzzerTestOneInput;
-    uintptr_t there = ppi_objects_there(objects, here);
-    bool found = false;
+    for (size_t i = 0; i < control->objects_count && i < PPI_MAX_OBJECTS; i++) {
+        const struct ppi_object *there = &control->objects[i];
 
-    if (!ppi_objects_have(objects, here))
-        return;
-    for (size_t i = 0; i < PPI_MAX_OBJECTS; i++)
-        found |= here - there == (uintptr_t)LLVMFuzzerTestOneInput - there &&
-                 control->objects[i].id_size <= sizeof control->objects[i].id;
-    FUZZ_CHECK(found);
+        if (!*object->name == !*there->name && (!*object->name || object->id_size > 0) &&
+            there->id_size == object->id_size &&
+            memcmp(there->id, object->id, object->id_size) == 0)
+            return there;
+    }
+    return NULL;
+}
+
+/* The same build lies wherever it is said to; all else is not there. */
+static void check(struct ppi_objects *objects, const struct ppi_control_shm *control,
+                  uintptr_t here)
+{
+    const struct ppi_object *there;
+    struct ppi_far function;
+
+    FUZZ_CHECK(ppi_objects_describe(objects, here, &function));
+    there = same_there(control, &function.object);
+    FUZZ_CHECK(ppi_objects_have(objects, here) == (there != NULL));
+    if (there)
+        FUZZ_CHECK(ppi_objects_there(objects, here) == there->base + function.offset);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -56,7 +72,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (unsigned i = 0; i < 16; i++)
         fill(&input, &control->objects[i], here, count);
     FUZZ_CHECK(ppi_know_image(&pool) == 0);
-    check(pool.objects, control);
+    check(pool.objects, control, (uintptr_t)LLVMFuzzerTestOneInput);
+    check(pool.objects, control, (uintptr_t)getpid); /* of libc, mostly */
     ppi_objects_destroy(pool.objects);
     free(control);
     return 0;

@@ -19,7 +19,13 @@ _Noreturn static void use_in_child(pp_pool *pool, pp_result *result)
     answered_now();
     CHECK_NULL(pp_apply_async(pool, PP_CALL(same, 7)), ECHILD);
     CHECK_EQ(pp_map(pool, same, &item, 1, &item), -ECHILD);
+    CHECK_NULL(pp_map_async(pool, same, &item, 1), ECHILD);
+    CHECK_NULL(pp_imap(pool, same, .items = &item, .count = 1), ECHILD);
     CHECK_EQ(pp_get(result, NULL), -ECHILD);
+    CHECK_EQ(pp_wait(result), -ECHILD);
+    CHECK_EQ(pp_cancel(result), -ECHILD);
+    CHECK_EQ(pp_close(pool), -ECHILD);
+    CHECK_EQ(pp_join(pool), -ECHILD);
     CHECK_EQ(pp_terminate(pool), -ECHILD);
     pp_result_free(result);
     CHECK_EQ(pp_pool_free(pool), 0);

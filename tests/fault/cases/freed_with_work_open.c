@@ -40,8 +40,10 @@ static void begin(pp_pool *pool, struct gate *gate)
         items[i] = (PP_ARGS(stay)){ gate, "an argument" };
     CHECK_EQ(get(pp_apply_async(pool, PP_CALL(leave_child, gate)), NULL), 0);
     for (int i = 0; i < CALLS; i++)
-        CHECK(pp_apply_async(pool, PP_CALL(stay, gate, "another"), .callback = never));
-    CHECK(pp_starmap_async(pool, stay, items, ITEMS, .callback = never));
+        CHECK(pp_apply_async(pool, PP_CALL(stay, gate, "another"), .callback = never,
+                             .error_callback = never));
+    CHECK(pp_starmap_async(pool, stay, items, ITEMS, .callback = never,
+                           .error_callback = never));
     CHECK(pp_istarmap(pool, stay, .items = items, .count = ITEMS));
     CHECK(pp_shared_alloc(pool, 1 << 20));
     CHECK_SOON(atomic_load(&gate->waiting) == 3);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <signal.h>
 #include <time.h>
 
 #include "standard.h"
@@ -25,6 +26,25 @@ static long long used_by_all(const struct census *census)
     return used;
 }
 
+/* Who waits for the CPU has not had any either. */
+static bool all_sleep(void)
+{
+    struct harness_process list[2 * WORKERS];
+    size_t count = harness_others(list, 2 * WORKERS);
+
+    for (size_t i = 0; i < count && i < 2 * WORKERS; i++)
+        if (list[i].state != 'S')
+            return false;
+    return true;
+}
+
+static void die(void)
+{
+    fault_now();
+    raise(SIGKILL);
+}
+PP_TASK(void, die);
+
 CASE(idle_uses_no_cpu, .title = "nothing to do, for a second, after a crash",
      .must = "none of the pool's processes uses the CPU")
 {
@@ -32,6 +52,8 @@ CASE(idle_uses_no_cpu, .title = "nothing to do, for a second, after a crash",
     struct census census;
     long long before, settled;
 
+    check_ending(pp_apply_async(pool, PP_CALL(die)),
+                 &(struct ending){ .error = PP_ECRASHED, .signal = SIGKILL });
     check_bystanders(pool);
     CHECK_SOON(take_census(&census, WORKERS));
     settled = used_by_all(&census);
@@ -39,7 +61,7 @@ CASE(idle_uses_no_cpu, .title = "nothing to do, for a second, after a crash",
         before = settled;
         sleep_for(100000);
         settled = used_by_all(&census);
-    } while (settled != before);
+    } while (settled != before || !all_sleep());
     sleep_for(1000000);
     saw("%lld ns of %d processes in a second", used_by_all(&census) - before, WORKERS + 1);
     CHECK_EQ(used_by_all(&census), before);
