@@ -11,7 +11,7 @@
 ## make faults    put the pool through every fault; print what became of each, beside Python's
 ##                pools that are there (PEERS=install: all of them, PEERS=no: none)
 ## make step      kill and stop client, supervisor and workers at every point of their paths
-## make inject    stop and kill processes at pairs of injection points (SEED=..., PASSAGES=...)
+## make inject    stop and kill processes at pairs of injection points (SEED=..., PER_PLACE=0)
 ## make calls     make each system call of the library fail, at each place and in all ways
 ## make soak      random work amid random kills, MINUTES=10; SEED=... begins with that round
 ## make orphans   kill clients and supervisors as they start: what is left of their pools
