@@ -173,6 +173,8 @@ void ppi_audit(pp_pool *pool, int dead)
                             : load(&ppi_queue_seat(pool->queue, (unsigned)dead)->runs);
     uint64_t head = load(&pool->queue->claims->head), first = PPI_NO_POSITION;
 
+    if (pool->ending)
+        return;
     pool->audit_doubts &= pool->audit_again;
     pool->audit_doubts |= dead >= 0 && !says_what_it_ran(pool, (unsigned)dead);
     pool->audit_again = false;

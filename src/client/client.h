@@ -87,6 +87,7 @@ struct pp_pool {
     unsigned sizes_known;
     bool audit_again; /* some claim word could not be judged yet */
     bool audit_doubts; /* a worker is dead, and what it had begun cannot be told */
+    bool ending; /* the supervisor ends all workers: what they had claimed ends with the pool */
     uint64_t patience_ns; /* who waits for so long in vain has the claim words audited */
     bool lost; /* no worker is left: broken, or the supervisor died, or all has ended */
     pp_kind loss; /* how what was open ended then */

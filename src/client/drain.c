@@ -214,7 +214,7 @@ static void bury(pp_pool *pool, const struct ppi_record_shm *record)
     pool->released[record->seat] = incarnation;
     PPI_POINT(CLIENT_BURIED);
     if (record->flags & PPI_ENDED)
-        pool->audit_again = false; /* what is claimed by the dead ends with the pool */
+        pool->ending = true;
     else if (!(record->flags & PPI_IN_ORDER) || pool->audit_again)
         ppi_audit(pool, record->seat);
     atomic_store_explicit(&pool->queue->shm->acks[record->seat].released, incarnation,
