@@ -26,6 +26,12 @@
 #include "base/process.h"
 #include "client/client.h"
 
+/*
+ * A look in vain can miss one generation at most: one of a worker's, which the kernel has ended
+ * since, another of its child's, which was on its way to be a daemon.
+ */
+enum { LOOKS_IN_VAIN = 4 };
+
 /* By which those of a pool are known. */
 struct marks {
     uintptr_t seats, seats_end; /* where the part lies, in all of them */
@@ -131,7 +137,11 @@ static bool end_if_marked(pid_t pid, const struct marks *marks)
     return found;
 }
 
-/* Looks at every process; how many were the pool's. */
+/*
+ * Looks at every process that is there at the beginning; how many were the pool's.  What they
+ * have forked since is not seen; and if one has done so, and is gone when its turn comes, neither
+ * is that there was anything to be seen.
+ */
 static unsigned end_marked(const struct marks *marks)
 {
     DIR *dir = opendir("/proc");
@@ -168,6 +178,7 @@ void ppi_end_orphans(pp_pool *pool)
         marks.begun = supervisor.begun;
     if (!find_segment(&marks))
         return;
-    while (end_marked(&marks) > 0 && ppi_now_ns() < deadline)
-        nanosleep(&pause, NULL); /* who was killed may have forked before, or is still dying */
+    for (int in_vain = 0; in_vain < LOOKS_IN_VAIN && ppi_now_ns() < deadline;
+         nanosleep(&pause, NULL)) /* who was killed may still be dying */
+        in_vain = end_marked(&marks) > 0 ? 0 : in_vain + 1;
 }
