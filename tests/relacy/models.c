@@ -328,6 +328,7 @@ static void before_requeue(void)
 {
     before();
     submit(0);
+    queue.shm->slots[0].end = 10;
     weak_place(&queue.shm->tail, 1);
     weak_place(&queue.claims->words[0], ppi_claim_word(0, PPI_CLAIMED, 0));
     weak_place(&queue.claims->head, 1);

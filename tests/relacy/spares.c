@@ -6,6 +6,7 @@
 #define GUESS "a guess: what counts is the compare_exchange of the claim word"
 #define KERNEL "the kernel compares it once more"
 #define AGAIN "what a living worker says is looked at again"
+#define ALONE "nothing is read behind it"
 #define ABSENT "no model has what it is for: "
 
 const struct weak_spare weak_spares[] = {
@@ -17,6 +18,10 @@ const struct weak_spare weak_spares[] = {
     { "take_next", WEAK_SWAPS, memory_order_acq_rel, GUESS },
     { "ppi_claimable", WEAK_LOAD, memory_order_acquire, GUESS },
     { "ppi_claimed_by", WEAK_LOAD, memory_order_acquire, AGAIN },
+    { "ppi_held_by_another", WEAK_LOAD, memory_order_acquire, ALONE },
+    { "ppi_is_published", WEAK_LOAD, memory_order_acquire, TWICE },
+    { "take_audited", WEAK_LOAD, memory_order_acquire, ABSENT "an audit" },
+    { "resume", WEAK_LOAD, memory_order_acquire, TWICE },
     { "ppi_requeue", WEAK_STORE, memory_order_release, TWICE },
     { "ppi_requeue", WEAK_SWAPS, memory_order_seq_cst, TWICE },
     { "ppi_withdraw", WEAK_LOAD, memory_order_acquire, NEWEST },
@@ -29,7 +34,7 @@ const struct weak_spare weak_spares[] = {
     { "ppi_seat_init", WEAK_STORE, memory_order_release, ABSENT "a second worker on a seat" },
     { "seats_end", WEAK_LOAD, memory_order_acquire, ABSENT "seats that come and go" },
     { "ppi_announced", WEAK_LOAD, memory_order_acquire, ABSENT "seats that come and go" },
-    { "seated", WEAK_LOAD, memory_order_acquire, ABSENT "a second worker on a seat" },
+    { "is_seated", WEAK_LOAD, memory_order_acquire, ABSENT "a second worker on a seat" },
     { "sleep_on", WEAK_LOAD, memory_order_acquire, ABSENT "a supervisor that dies" },
     { "acknowledge", WEAK_ADD, memory_order_seq_cst, NEWEST },
     { "wait_for_room", WEAK_LOAD, memory_order_acquire, KERNEL },

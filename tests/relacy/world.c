@@ -12,14 +12,17 @@ static void place_queue(struct ppi_queue *queue)
     weak_place(&shm->command, PPI_RUNNING);
     weak_place(&shm->workers, SEATS);
     weak_place(&shm->hints, 0);
+    weak_place(&shm->audited_from, 0);
     weak_place(&shm->audits, 0);
     for (unsigned seat = 0; seat < SEATS; seat++) {
         weak_place(&shm->acks[seat].taken, 0);
         weak_place(&shm->acks[seat].bell, 0);
         weak_place(&shm->acks[seat].condemned, 0);
     }
-    for (unsigned slot = 0; slot < PPI_WINDOW; slot++)
+    for (unsigned slot = 0; slot < PPI_WINDOW; slot++) {
+        weak_place(&shm->slots[slot].over, 0);
         weak_place(&shm->cancels[slot], 0);
+    }
 }
 
 static void place_claims(struct ppi_queue *queue)
