@@ -31,7 +31,7 @@ enum { MOST_CHILDREN = 64 };
 #define STOPPED_S 0.1 /* longer than this nobody is, though somebody else wakes now and then */
 #define HANG_S 3.0    /* all sleep, nobody is stopped, and nothing has come of it */
 #define LONG_S 60.0   /* not even this makes a run take so long */
-#define GONE_S 2.0    /* after the client's end */
+#define GONE_S 10.0   /* after the client's end */
 
 void prepare_stage(void)
 {
