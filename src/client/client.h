@@ -88,7 +88,7 @@ struct pp_pool {
     bool audit_again; /* some claim word could not be judged yet */
     bool audit_doubts; /* a worker is dead, and what it had begun cannot be told */
     bool ending; /* the supervisor ends all workers: what they had claimed ends with the pool */
-    uint64_t patience_ns; /* who waits for so long in vain has the claim words audited */
+    uint64_t patience_ns; /* who waits so long in vain has the claim words audited; 0: at first */
     bool lost; /* no worker is left: broken, or the supervisor died, or all has ended */
     pp_kind loss; /* how what was open ended then */
     bool leaving; /* a thread is about to shut the pool down: it reaps the supervisor, too */

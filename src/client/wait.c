@@ -122,6 +122,12 @@ static uint64_t wanted(const pp_pool *pool, const pp_result *result)
                : PPI_ANYTHING;
 }
 
+/* How long who waits does so without a doubt. */
+static uint64_t patience(const pp_pool *pool)
+{
+    return pool->patience_ns ? pool->patience_ns : FIRST_PATIENCE_NS;
+}
+
 /*
  * A task may have damaged claim words and lived: then nobody runs what is queued, and nothing
  * comes.  So words are looked at after a tenth of a second of that, and then each time after
@@ -130,14 +136,12 @@ static uint64_t wanted(const pp_pool *pool, const pp_result *result)
  */
 static uint64_t audit_time(const pp_pool *pool)
 {
-    return pool->used > 1 && ppi_is_isolated(pool)
-               ? ppi_now_ns() + (pool->patience_ns ? pool->patience_ns : FIRST_PATIENCE_NS)
-               : PPI_NEVER;
+    return pool->used > 1 && ppi_is_isolated(pool) ? ppi_now_ns() + patience(pool) : PPI_NEVER;
 }
 
 static void lose_patience(pp_pool *pool)
 {
-    pool->patience_ns = 2 * (pool->patience_ns ? pool->patience_ns : FIRST_PATIENCE_NS);
+    pool->patience_ns = 2 * patience(pool);
     if (!pool->gone && !pool->lost)
         ppi_audit(pool, -1);
 }

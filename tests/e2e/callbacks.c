@@ -335,9 +335,9 @@ TEST(no_thread_without_callbacks)
     CHECK_SOON(threads() == before);
 }
 
-/* A signal for the process must reach the program's threads, not the library's. */
 static atomic_bool takes_signals;
 
+/* A signal for the process must reach the program's threads, not the library's. */
 static void *take_signals(void *user)
 {
     atomic_int *done = user;
