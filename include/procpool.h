@@ -520,7 +520,9 @@ int pp_poll(pp_pool *pool);
  * A descriptor for poll(), epoll or an event loop, of a pool made with
  * PP_CALLBACKS_POLL: it is readable when pp_poll() has something to do.  Call that
  * then, and do nothing else with it; it belongs to the pool, stays the same and is
- * closed by pp_pool_free().  An idle pool leaves it alone.
+ * closed by pp_pool_free().  While a task runs for long it is readable now and then, at
+ * first after a tenth of a second, for a look at whether all is well: pp_poll() may
+ * then return 0.  An idle pool leaves it alone.
  *
  * Returns the descriptor, or -EINVAL (also for a pool made otherwise), -ECHILD.
  * Since 0.1.

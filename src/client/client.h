@@ -88,7 +88,6 @@ struct pp_pool {
     bool audit_again; /* some claim word could not be judged yet */
     bool audit_doubts; /* a worker is dead, and what it had begun cannot be told */
     bool ending; /* the supervisor ends all workers: what they had claimed ends with the pool */
-    uint64_t patience_ns; /* who waits so long in vain has the claim words audited; 0: at first */
     bool lost; /* no worker is left: broken, or the supervisor died, or all has ended */
     pp_kind loss; /* how what was open ended then */
     bool leaving; /* a thread is about to shut the pool down: it reaps the supervisor, too */
@@ -99,6 +98,10 @@ struct pp_pool {
     size_t used; /* slots */
     struct ppi_flight *flights; /* PPI_WINDOW of them */
     uint64_t looks; /* at what is running, for progress */
+    uint64_t trusted;     /* what lies below this position and is still in flight ... */
+    uint64_t doubt_ns;    /* ... at this time ... */
+    uint64_t patience_ns; /* ... has been there for so long, at least */
+    unsigned glances;     /* of those who wait */
     /* Changed with the lock; atomic, since who waits awake looks without it. */
     _Atomic uint64_t control_taken;           /* records of the supervisor's */
     _Atomic uint64_t taken[PPI_MAX_SEATS];    /* records of a seat's */
@@ -144,6 +147,8 @@ struct pp_pool {
     pthread_t service;
     int loop;     /* epoll descriptor for the program's event loop; -1: none */
     bool watched; /* the program knows it */
+    int timer;         /* timerfd of the loop's; -1: none */
+    uint64_t timer_ns; /* what it is set to; PPI_NEVER: it is not */
     bool calling; /* a callback is running, in the thread caller */
     pthread_t caller;
     pp_result *called;
@@ -402,6 +407,10 @@ bool ppi_is_there_for_me(void *result);
 /* Locked.  Takes in what is there, without waiting. */
 void ppi_look(pp_pool *pool);
 
+/* Locked.  When claims have to be looked at, as they may be damaged; or PPI_NEVER. */
+uint64_t ppi_doubt_time(const pp_pool *pool);
+void ppi_trust(pp_pool *pool); /* what is in flight was not before */
+
 /* Locked.  Tells waiting threads that something has changed. */
 void ppi_notify(pp_pool *pool);
 
@@ -458,9 +467,22 @@ bool ppi_in_callback(const pp_pool *pool);
 
 /* ---- event.c ---- */
 
+/* There is none yet. */
+static inline void ppi_loop_init(pp_pool *pool)
+{
+    pool->loop = pool->timer = -1;
+    pool->timer_ns = PPI_NEVER;
+}
+
 /* With PP_CALLBACKS_POLL, makes the descriptor for event loops; 0 or -errno. */
 int ppi_loop_open(pp_pool *pool);
 void ppi_loop_close(pp_pool *pool);
+
+/* Locked.  Something is in flight, after a time when nothing was. */
+void ppi_loop_begin(pp_pool *pool);
+
+/* Locked.  Has the program's loop look when there is doubt, and not if there will be none. */
+void ppi_loop_set_timer(pp_pool *pool);
 
 /* Locked.  Its death has been dealt with and is no news any more. */
 void ppi_loop_forget_supervisor(pp_pool *pool);

@@ -146,8 +146,10 @@ void ppi_shut_down(pp_pool *pool)
         ppi_reap_supervisor(pool); /* it has been ending meanwhile */
         close(pool->supervisor);
     }
-    if (pool->watched)
-        ppi_waker_clear(&pool->queue->event); /* there is nothing more to come */
+    if (pool->watched) { /* there is nothing more to come */
+        ppi_waker_clear(&pool->queue->event);
+        ppi_loop_set_timer(pool);
+    }
     pthread_setcancelstate(cancelable, NULL);
 }
 

@@ -3,14 +3,17 @@
  * Event loops: with PP_CALLBACKS_POLL the library waits nowhere by itself.  The program
  * waits, for one descriptor, and calls pp_poll() when that is readable.
  *
- * The descriptor is an epoll instance over two others: the event, a waker that is
- * signalled by whoever brings something, and the supervisor's pidfd, for a supervisor
- * that is killed signals nobody.  See ppi_ring_event() for the order of things.
+ * The descriptor is an epoll instance over three others: the event, a waker that is
+ * signalled by whoever brings something; the supervisor's pidfd, for a supervisor that is
+ * killed signals nobody; and a timer for the time when nothing has come for long, for a
+ * task may have damaged what says that we wait.  See ppi_ring_event() for the order of things.
  */
 #include <errno.h>
 #include <sys/epoll.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/point.h"
 #include "base/public.h"
 #include "client/client.h"
@@ -23,6 +26,12 @@ static int add(pp_pool *pool, int fd)
     return epoll_ctl(pool->loop, EPOLL_CTL_ADD, fd, &readable) < 0 ? -errno : 0;
 }
 
+static int add_timer(pp_pool *pool)
+{
+    pool->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    return pool->timer < 0 ? -errno : add(pool, pool->timer);
+}
+
 int ppi_loop_open(pp_pool *pool)
 {
     int error;
@@ -33,14 +42,18 @@ int ppi_loop_open(pp_pool *pool)
     if (pool->loop < 0)
         return -errno;
     error = add(pool, pool->queue->event.reader);
+    if (!error && ppi_is_isolated(pool))
+        error = add_timer(pool);
     return error || pool->supervisor < 0 ? error : add(pool, pool->supervisor);
 }
 
 void ppi_loop_close(pp_pool *pool)
 {
+    if (pool->timer >= 0)
+        close(pool->timer);
     if (pool->loop >= 0)
         close(pool->loop);
-    pool->loop = -1;
+    ppi_loop_init(pool);
     ppi_waker_close(&pool->queue->event);
 }
 
@@ -59,9 +72,29 @@ static bool has_work(const pp_pool *pool)
     return !pool->lost && (ppi_news(pool, 1) || ppi_lost(pool));
 }
 
+void ppi_loop_set_timer(pp_pool *pool)
+{
+    uint64_t time_ns = pool->watched && !pool->lost ? ppi_doubt_time(pool) : PPI_NEVER;
+    struct itimerspec timer = { .it_value = ppi_timespec(time_ns == PPI_NEVER ? 0 : time_ns) };
+
+    if (pool->timer < 0 || pool->timer_ns == time_ns)
+        return;
+    pool->timer_ns = time_ns;
+    timerfd_settime(pool->timer, TFD_TIMER_ABSTIME, &timer, NULL);
+}
+
+void ppi_loop_begin(pp_pool *pool)
+{
+    if (!pool->watched || pool->used == 0)
+        return;
+    ppi_trust(pool);
+    ppi_loop_set_timer(pool);
+}
+
 /* Locked.  The descriptor is readable from now on if, and as soon as, there is work. */
 static void watch(pp_pool *pool)
 {
+    ppi_loop_set_timer(pool);
     if (!pool->watched || pool->gone)
         return;
     ppi_event_announce(pool->queue);
@@ -81,6 +114,7 @@ PPI_PUBLIC int pp_pool_fd(pp_pool *pool)
     pthread_mutex_lock(&pool->lock);
     if (!pool->watched) { /* who never asks for it does not pay for its signals */
         pool->watched = true;
+        ppi_loop_begin(pool);
         watch(pool);
     }
     pthread_mutex_unlock(&pool->lock);

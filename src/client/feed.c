@@ -337,7 +337,7 @@ void ppi_feed(pp_pool *pool)
 
 void ppi_submit(pp_pool *pool, pp_result *result)
 {
-    bool first = ppi_list_empty(&pool->backlog);
+    bool first = ppi_list_empty(&pool->backlog), idle = pool->used == 0;
 
     pool->open++;
     pool->counts.submitted += result->count;
@@ -356,6 +356,8 @@ void ppi_submit(pp_pool *pool, pp_result *result)
     PPI_POINT(CLIENT_IN_BACKLOG);
     if (first)
         ppi_feed(pool);
+    if (idle)
+        ppi_loop_begin(pool);
 }
 
 void ppi_end_flight(pp_pool *pool, struct ppi_flight *flight)

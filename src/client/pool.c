@@ -262,7 +262,7 @@ static pp_pool *allocate(const pp_pool_options *options, unsigned cpus)
     pool->heritage.libc_words = ppi_libc_words();
     pool->heritage.client = pool->heritage.poke = -1;
     pool->queue->poke = pool->queue->event = PPI_NO_WAKER;
-    pool->loop = -1;
+    ppi_loop_init(pool);
     return pool;
 }
 

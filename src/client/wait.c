@@ -12,7 +12,11 @@
 #include "client/client.h"
 #include "queue/wake.h"
 
+/* A task that is in flight for so long, and then each time for twice as long, makes doubt. */
 #define FIRST_PATIENCE_NS UINT64_C(100000000)
+
+/* Of those who wait without ever sleeping, one look of so many is at the clock, too. */
+#define CLOCK_EVERY 64
 
 void ppi_notify(pp_pool *pool)
 {
@@ -22,16 +26,87 @@ void ppi_notify(pp_pool *pool)
         ppi_wake_leader(pool->queue);
 }
 
-void ppi_look(pp_pool *pool)
+/* ---- Doubt ---- */
+
+/* From now on, for so long. */
+static void trust(pp_pool *pool, uint64_t now_ns, uint64_t patience_ns)
+{
+    pool->patience_ns = patience_ns;
+    pool->doubt_ns = now_ns + patience_ns;
+    pool->trusted = pool->tail;
+}
+
+/* Whether a task has been in flight all the time. */
+static bool is_anything_late(const pp_pool *pool)
+{
+    for (size_t slot = 0; slot < ppi_flights_end(pool); slot++) {
+        const struct ppi_flight *flight = &pool->flights[slot];
+
+        if (flight->result && !flight->withdrawn && flight->position < pool->trusted)
+            return true;
+    }
+    return false;
+}
+
+/*
+ * A task may have damaged the claims part and lived: then a task that is queued is seen by
+ * nobody, or who could run it is not woken, or we are not.  So words are looked at, and all are
+ * woken, when a task has been in flight for a tenth of a second, and then each time after twice
+ * as long: in an hour, 16 times.
+ */
+static void doubt(pp_pool *pool)
+{
+    bool late = is_anything_late(pool);
+
+    trust(pool, ppi_now_ns(), late ? 2 * pool->patience_ns : FIRST_PATIENCE_NS);
+    if (!late || pool->lost || pool->gone)
+        return;
+    ppi_audit(pool, -1);
+    ppi_take_in(pool); /* what has ended by that may end more, and has made room */
+    ppi_feed(pool);
+}
+
+uint64_t ppi_doubt_time(const pp_pool *pool)
+{
+    return pool->used > 0 && ppi_is_isolated(pool) ? pool->doubt_ns : PPI_NEVER;
+}
+
+void ppi_trust(pp_pool *pool)
+{
+    trust(pool, ppi_coarse_now_ns(), FIRST_PATIENCE_NS);
+}
+
+/* ---- Looking ---- */
+
+static void look(pp_pool *pool)
 {
     if (pool->gone)
         return;
     if (ppi_take_in(pool)) {
-        pool->patience_ns = 0;
+        if (pool->patience_ns > FIRST_PATIENCE_NS) /* others may come as soon */
+            ppi_trust(pool);
         ppi_feed(pool);
     }
     ppi_notice_loss(pool);
 }
+
+void ppi_look(pp_pool *pool)
+{
+    look(pool);
+    if (ppi_now_ns() >= ppi_doubt_time(pool))
+        doubt(pool);
+}
+
+/* Before waiting, or waiting on: that knows of the time.  But it may always end at once. */
+static void look_while_waiting(pp_pool *pool)
+{
+    if (++pool->glances % CLOCK_EVERY == 0)
+        ppi_look(pool);
+    else
+        look(pool);
+}
+
+/* ---- Waiting asleep ---- */
 
 static int follow(pp_pool *pool, uint64_t deadline_ns)
 {
@@ -122,34 +197,10 @@ static uint64_t wanted(const pp_pool *pool, const pp_result *result)
                : PPI_ANYTHING;
 }
 
-/* How long who waits does so without a doubt. */
-static uint64_t patience(const pp_pool *pool)
-{
-    return pool->patience_ns ? pool->patience_ns : FIRST_PATIENCE_NS;
-}
-
-/*
- * A task may have damaged claim words and lived: then nobody runs what is queued, and nothing
- * comes.  So words are looked at after a tenth of a second of that, and then each time after
- * twice as long: in an hour, 16 times.  A task that is alone can only have damaged its own,
- * which shows when it ends; and for a single pp_apply() a timer would be some 5 % of its time.
- */
-static uint64_t audit_time(const pp_pool *pool)
-{
-    return pool->used > 1 && ppi_is_isolated(pool) ? ppi_now_ns() + patience(pool) : PPI_NEVER;
-}
-
-static void lose_patience(pp_pool *pool)
-{
-    pool->patience_ns = 2 * patience(pool);
-    if (!pool->gone && !pool->lost)
-        ppi_audit(pool, -1);
-}
-
 /* Sleeps until there is something to take in, unless there is already. */
 static int lead(pp_pool *pool, bool (*done)(void *what), void *what, uint64_t deadline_ns)
 {
-    uint64_t one, audit_ns;
+    uint64_t one, doubt_ns;
     uint32_t bell;
     int error;
 
@@ -165,16 +216,16 @@ static int lead(pp_pool *pool, bool (*done)(void *what), void *what, uint64_t de
     pool->led = true;
     pool->choosy = one != PPI_ANYTHING;
     pool->alone = one == PPI_NONE_IN_PARTICULAR;
-    audit_ns = audit_time(pool);
+    doubt_ns = ppi_doubt_time(pool);
     pthread_mutex_unlock(&pool->lock);
     PPI_POINT(CLIENT_SLEEPS);
-    error = ppi_client_sleep(pool->queue, bell, audit_ns < deadline_ns ? audit_ns : deadline_ns);
+    error = ppi_client_sleep(pool->queue, bell, doubt_ns < deadline_ns ? doubt_ns : deadline_ns);
     PPI_POINT(CLIENT_WOKEN);
     pthread_mutex_lock(&pool->lock);
     pool->led = pool->choosy = pool->alone = false;
     PPI_POINT(CLIENT_STOPS_LEADING);
-    if (error == -ETIMEDOUT && audit_ns < deadline_ns) {
-        lose_patience(pool);
+    if (error == -ETIMEDOUT && doubt_ns < deadline_ns) {
+        doubt(pool);
         error = 0;
     }
     ppi_notify(pool); /* somebody must lead, and we may be about to leave */
@@ -188,8 +239,10 @@ int ppi_wait_until(pp_pool *pool, bool (*done)(void *what), void *what, uint64_t
     for (;;) {
         if (done(what))
             return 0;
-        if (!pool->led)
+        if (!pool->led && (error || deadline_ns == 0))
             ppi_look(pool);
+        else if (!pool->led)
+            look_while_waiting(pool);
         if (pool->mode == PP_CALLBACKS_POLL && !pool->calling && ppi_run_callbacks(pool) > 0)
             continue;
         if (done(what))

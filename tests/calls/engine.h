@@ -61,6 +61,7 @@ enum { SHORT = 1000, /* it does only a part: one byte */
     X(pipe2, DESCRIPTORS, (EMFILE, ENFILE), (EMFILE, ENFILE))                                \
     X(epoll_create1, DESCRIPTORS, (EMFILE, ENFILE, ENOMEM), (EMFILE, ENFILE))                \
     X(epoll_ctl, ALONE, (ENOMEM, ENOSPC), (ENOSPC))                                          \
+    X(timerfd_create, DESCRIPTORS, (EMFILE, ENFILE, ENOMEM), (EMFILE, ENFILE))               \
     X(fork, TASKS, (EAGAIN, ENOMEM), (EAGAIN, ENOMEM))                                       \
     X(clone, TASKS, (EAGAIN, ENOMEM), (EAGAIN, ENOMEM))                                      \
     X(pthread_create, TASKS, (EAGAIN), (EAGAIN))                                             \

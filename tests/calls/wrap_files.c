@@ -15,6 +15,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "wrap.h"
@@ -301,6 +302,12 @@ SYMBOL(int, epoll_ctl, int loop, int what, int fd, struct epoll_event *event)
 {
     FAIL(epoll_ctl)
     return epoll_ctl(loop, what, fd, event);
+}
+
+SYMBOL(int, timerfd_create, int clock, int flags)
+{
+    FAIL(timerfd_create)
+    return timerfd_create(clock, flags);
 }
 
 SYMBOL(int, ioctl, int fd, unsigned long request, void *argument)

@@ -256,6 +256,31 @@ TEST(results_without_callbacks)
     finish(pool);
 }
 
+/* A task that takes long makes it readable now and then, but not when it is over. */
+TEST(readable_while_a_task_takes_long)
+{
+    struct gate *gate = gate_new();
+    pp_pool *pool = polled_pool(1);
+    struct pollfd poller = { .fd = pp_pool_fd(pool), .events = POLLIN };
+    pp_result *result;
+    long value = 0;
+
+    CHECK_SOON(is_quiet(pool));
+    result = pp_apply_async(pool, PP_CALL(wait_and_square, gate, 3));
+    for (int looks = 0; looks < 2; looks++) {
+        await(poller.fd);
+        CHECK_EQ(pp_poll(pool), 0);
+    }
+    gate_open(gate);
+    CHECK_EQ(pp_get(result, &value), 0);
+    CHECK_EQ(value, 9);
+    CHECK_SOON(is_quiet(pool));
+    CHECK_EQ(poll(&poller, 1, 1000), 0);
+    pp_result_free(result);
+    finish(pool);
+    gate_free(gate);
+}
+
 /* What is taken in by a function that runs no callbacks is left to pp_poll(). */
 TEST(readable_when_a_callback_is_due)
 {

@@ -121,6 +121,9 @@ static void spoil_claims(struct vandal *vandal, uint64_t tail)
 
     if (choice == 0)
         atomic_store(&claims->head, any(vandal, tail));
+    else if (choice == 1) /* anything in front of the words: who sleeps, and on what */
+        ((uint64_t *)(void *)claims)[(unsigned)rand_r(&vandal->seed) %
+                                     (offsetof(struct ppi_claims_shm, words) / 8)] = word;
     else if (choice < 4)
         atomic_store(&claims->words[(unsigned)rand_r(&vandal->seed) % PPI_WINDOW], word);
     else

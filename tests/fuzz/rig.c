@@ -176,7 +176,8 @@ static pp_pool *make_pool(void)
     pool->mode = PP_CALLBACKS_POLL; /* without any thread */
     pool->start = PP_FORK;
     pool->queue->poke = pool->queue->event = PPI_NO_WAKER;
-    pool->heritage.client = pool->heritage.poke = pool->supervisor = pool->loop = -1;
+    pool->heritage.client = pool->heritage.poke = pool->supervisor = -1;
+    ppi_loop_init(pool);
     pool->heritage.finalizer_ns = PPI_NEVER;
     FUZZ_CHECK(ppi_queue_create(pool->queue, RIG_SEATS, ARENA, OUTBOX, SHARED) == 0);
     FUZZ_CHECK(ppi_buddy_init(&pool->arena, pool->queue->arena, ARENA, ARENA) == 0);

@@ -76,7 +76,7 @@ static pp_pool *make_pool(void)
     CHECK_EQ(ppi_waker_open(&pool->queue->poke), 0);
     pool->heritage.poke = pool->queue->poke.reader;
     CHECK_EQ(ppi_waker_open(&pool->queue->event), 0);
-    pool->loop = -1;
+    ppi_loop_init(pool);
     make_loop(pool);
     pool->supervisor = dup(pool->heritage.poke); /* something to close */
     CHECK(pool->supervisor >= 0);

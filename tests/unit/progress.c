@@ -27,7 +27,7 @@ static pp_pool *make_pool(pp_result **result)
     CHECK(pool->flights != NULL);
     pool->creator = &creator;
     pool->queue = &pool->heritage.queue;
-    pool->loop = -1;
+    ppi_loop_init(pool);
     ppi_init_results(pool);
     CHECK_EQ(ppi_queue_create(pool->queue, SEATS, 1 << 16, 1 << 16, 1 << 16), 0);
     pool->queue->poke = pool->queue->event = PPI_NO_WAKER;
