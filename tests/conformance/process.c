@@ -288,13 +288,16 @@ CASE(cancel_with_grace)
     finish(pool);
 }
 
+/* Enough for what ends by itself, and for a handler to be there. */
+#define LIMIT (0.2 * harness_time_factor())
+
 CASE(time_limit_with_grace)
 {
     pp_pool *pool = new_pool(.processes = 1);
     struct gate *gate = gate_in(pool);
     int value = 0;
 
-    CHECK_EQ(pp_apply(pool, PP_CALL(heed_sigterm, gate), &value, .time_limit = 0.05,
+    CHECK_EQ(pp_apply(pool, PP_CALL(heed_sigterm, gate), &value, .time_limit = LIMIT,
                       .grace = 1000),
              0);
     CHECK_EQ(value, SIGTERM);
@@ -311,12 +314,12 @@ CASE(time_limit)
     pp_result *result;
 
     gate_open(open);
-    CHECK_EQ(pp_apply(pool, PP_CALL(stay, gate), NULL, .time_limit = 0.02), expected);
-    CHECK_EQ(pp_starmap(pool, stay, items, 3, NULL, .time_limit = 0.02), expected);
+    CHECK_EQ(pp_apply(pool, PP_CALL(stay, gate), NULL, .time_limit = LIMIT), expected);
+    CHECK_EQ(pp_starmap(pool, stay, items, 3, NULL, .time_limit = LIMIT), expected);
     CHECK_EQ(pp_apply(pool, PP_CALL(stay, open), NULL, .time_limit = 1000),
              in_processes() ? 0 : -ENOTSUP);
     if (in_processes()) {
-        result = pp_starmap_async(pool, stay, items, 3, .chunksize = 3, .time_limit = 0.02);
+        result = pp_starmap_async(pool, stay, items, 3, .chunksize = 3, .time_limit = LIMIT);
         CHECK_EQ(pp_get(result, NULL), PP_ETIMELIMIT);
         CHECK_EQ(pp_failures(result), 1);
         CHECK_EQ(pp_error_of(result)->kind, PP_TIMED_OUT);

@@ -154,6 +154,9 @@ static void check_survived(pp_pool *pool, pid_t pid)
     }
 }
 
+/* Enough for the handler to be there, and to run. */
+#define LIMIT (0.2 * harness_time_factor())
+
 static void check_ends_well(enum answer answer, int code, double grace)
 {
     struct mark *mark = shared_new(sizeof *mark);
@@ -161,7 +164,7 @@ static void check_ends_well(enum answer answer, int code, double grace)
     pp_error *error = NULL;
     long value = 0;
 
-    CHECK_EQ(pp_apply(pool, PP_CALL(heed, mark, answer, 5), &value, .time_limit = 0.1,
+    CHECK_EQ(pp_apply(pool, PP_CALL(heed, mark, answer, 5), &value, .time_limit = LIMIT,
                       .grace = grace, .error = &error), code);
     CHECK_EQ(value, code ? 0 : 16);
     CHECK_EQ(atomic_load(&mark->runs), 1);
@@ -226,7 +229,7 @@ static void check_is_lost(enum answer answer, bool cleans, double grace)
     pp_error *error = NULL;
     pid_t pid = 0;
 
-    CHECK_EQ(pp_apply(pool, PP_CALL(heed, mark, answer, 5), NULL, .time_limit = 0.1,
+    CHECK_EQ(pp_apply(pool, PP_CALL(heed, mark, answer, 5), NULL, .time_limit = LIMIT,
                       .grace = grace, .error = &error), PP_ETIMELIMIT);
     CHECK_EQ(error->kind, PP_TIMED_OUT);
     CHECK_EQ(error->signal, 0);
@@ -264,12 +267,12 @@ TEST(has_no_handler)
 
 TEST(does_not_heed_it)
 {
-    check_is_lost(GO_ON, false, 0.1);
+    check_is_lost(GO_ON, false, LIMIT);
 }
 
 TEST(keeps_it_blocked)
 {
-    check_is_lost(BLOCK, false, 0.1);
+    check_is_lost(BLOCK, false, LIMIT);
 }
 
 TEST(shortest_grace)
