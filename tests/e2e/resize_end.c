@@ -232,14 +232,15 @@ struct large {
     char bytes[4 << 20];
 };
 
-static struct large fill_large(int byte)
+static struct large fill_large(struct gate *gate, int byte)
 {
     static struct large large;
 
+    gate_wait(gate);
     memset(&large, byte, sizeof large);
     return large;
 }
-PP_TASK(struct large, fill_large, int, byte);
+PP_TASK(struct large, fill_large, struct gate *, gate, int, byte);
 
 /* Of the pool's segment, in bytes; -1: only a privileged process can look. */
 static long long segment_memory(void)
@@ -270,29 +271,45 @@ static long long memory_after_look(pp_pool *pool)
     return segment_memory();
 }
 
+/* Has each of the workers fill its room with one value, and no more. */
+static void fill_all(pp_pool *pool, int workers)
+{
+    struct gate *gate = pp_shared_alloc(pool, sizeof *gate);
+    pp_result *results[16];
+    struct large *value = malloc(sizeof *value);
+
+    CHECK(gate != NULL && value != NULL && workers <= 16);
+    for (int i = 0; i < workers; i++)
+        results[i] = pp_apply_async(pool, PP_CALL(fill_large, gate, i));
+    CHECK_SOON(atomic_load(&gate->waiting) == workers);
+    gate_open(gate);
+    for (int i = 0; i < workers; i++) {
+        CHECK_EQ(pp_get(results[i], value), 0);
+        CHECK_EQ(value->bytes[sizeof value->bytes - 1], i);
+        pp_result_free(results[i]);
+    }
+    free(value);
+    CHECK_EQ(pp_shared_free(pool, gate), 0);
+}
+
 TEST(memory_and_descriptors_are_as_before)
 {
     enum { WORKERS = 8 };
-    static struct large values[4 * WORKERS];
-    int items[4 * WORKERS];
     pp_pool *pool = pool_of(1);
     size_t fds = descriptors();
-    long long before, full;
+    long long before;
 
-    for (int i = 0; i < 4 * WORKERS; i++)
-        items[i] = i;
-    CHECK_EQ(pp_map(pool, fill_large, items, 4 * WORKERS, values, .chunksize = 1), 0);
+    fill_all(pool, 1);
     before = segment_memory();
     if (before < 0)
         SKIP("only a privileged process can see what a mapping takes");
     CHECK_EQ(pp_pool_resize(pool, WORKERS), 0);
     CHECK_SOON(has_workers(WORKERS));
-    do
-        CHECK_EQ(pp_map(pool, fill_large, items, 4 * WORKERS, values, .chunksize = 1), 0);
-    while ((full = segment_memory()) < before + (16 << 20));
+    fill_all(pool, WORKERS);
+    CHECK(segment_memory() > before + (WORKERS - 2) * (long long)sizeof(struct large));
     CHECK_EQ(pp_pool_resize(pool, 1), 0);
     CHECK_SOON(has_workers(1));
-    CHECK_SOON(memory_after_look(pool) < before + (4 << 20));
+    CHECK_SOON(memory_after_look(pool) < before + (long long)sizeof(struct large));
     CHECK_EQ(descriptors(), fds);
     finish(pool);
 }
