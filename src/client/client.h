@@ -407,6 +407,13 @@ bool ppi_is_there_for_me(void *result);
 /* Locked.  Takes in what is there, without waiting. */
 void ppi_look(pp_pool *pool);
 
+/*
+ * A task that is in flight for so long, and then each time for twice as long, makes doubt:
+ * everybody is woken.  Tests that look for wake-ups which are lost set it to PPI_WITHOUT_DOUBT.
+ */
+extern uint64_t ppi_first_patience_ns;
+#define PPI_WITHOUT_DOUBT (3600 * PPI_SECOND)
+
 /* Locked.  When claims have to be looked at, as they may be damaged; or PPI_NEVER. */
 uint64_t ppi_doubt_time(const pp_pool *pool);
 void ppi_trust(pp_pool *pool); /* what is in flight was not before */

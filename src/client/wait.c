@@ -12,8 +12,7 @@
 #include "client/client.h"
 #include "queue/wake.h"
 
-/* A task that is in flight for so long, and then each time for twice as long, makes doubt. */
-#define FIRST_PATIENCE_NS UINT64_C(100000000)
+uint64_t ppi_first_patience_ns = 100 * PPI_MS;
 
 /* Of those who wait without ever sleeping, one look of so many is at the clock, too. */
 #define CLOCK_EVERY 64
@@ -58,7 +57,7 @@ static void doubt(pp_pool *pool)
 {
     bool late = is_anything_late(pool);
 
-    trust(pool, ppi_now_ns(), late ? 2 * pool->patience_ns : FIRST_PATIENCE_NS);
+    trust(pool, ppi_now_ns(), late ? 2 * pool->patience_ns : ppi_first_patience_ns);
     if (!late || pool->lost || pool->gone)
         return;
     ppi_audit(pool, -1);
@@ -73,7 +72,7 @@ uint64_t ppi_doubt_time(const pp_pool *pool)
 
 void ppi_trust(pp_pool *pool)
 {
-    trust(pool, ppi_coarse_now_ns(), FIRST_PATIENCE_NS);
+    trust(pool, ppi_coarse_now_ns(), ppi_first_patience_ns);
 }
 
 /* ---- Looking ---- */
@@ -83,7 +82,7 @@ static void look(pp_pool *pool)
     if (pool->gone)
         return;
     if (ppi_take_in(pool)) {
-        if (pool->patience_ns > FIRST_PATIENCE_NS) /* others may come as soon */
+        if (pool->patience_ns > ppi_first_patience_ns) /* others may come as soon */
             ppi_trust(pool);
         ppi_feed(pool);
     }

@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "client/client.h"
 #include "harness.h"
 #include "walk.h"
 
@@ -92,6 +93,7 @@ static void finalize(void *unused)
 
 void walk_make_pool(struct walk_client *client)
 {
+    ppi_first_patience_ns = PPI_WITHOUT_DOUBT;
     client->pool = pp_pool_new(.processes = scenario->workers,
                                .max_tasks_per_child = scenario->max_tasks,
                                .initializer = initialize,

@@ -85,6 +85,7 @@ static void check_nothing_left(void)
 _Noreturn void be_client(const struct scenario *scenario)
 {
     before = harness_take_stock();
+    ppi_first_patience_ns = PPI_WITHOUT_DOUBT;
     scenario->run();
     check_nothing_left();
     end();

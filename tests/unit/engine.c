@@ -66,6 +66,7 @@ static pp_pool *make_pool(void)
     unsigned seats = most + engine.options.spare_seats;
 
     CHECK(pool && seats <= MOST_SEATS);
+    ppi_first_patience_ns = PPI_WITHOUT_DOUBT;
     ppi_init_results(pool);
     pool->flights = ppi_flights_new();
     CHECK(pool->flights != NULL);
