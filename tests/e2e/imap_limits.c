@@ -61,16 +61,17 @@ static void check_limited(pp_iter *iter)
 
 TEST(time_limits, .timeout = 60)
 {
+    double limit = 0.2 * harness_time_factor();
     pp_pool *pool = pool_of(3);
 
     for (EACH(c, chunks)) {
         long next = 0;
 
         check_limited(pp_imap(pool, end_or_not, .input = some, .user = &next,
-                              .chunksize = chunks[c], .time_limit = 0.2));
+                              .chunksize = chunks[c], .time_limit = limit));
         next = 0;
         check_limited(pp_imap_unordered(pool, end_or_not, .input = some, .user = &next,
-                                        .chunksize = chunks[c], .time_limit = 0.2));
+                                        .chunksize = chunks[c], .time_limit = limit));
     }
     finish(pool);
 }
