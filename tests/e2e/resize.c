@@ -249,7 +249,7 @@ static bool has_done(pp_result *result, double part)
     return (double)pp_progress_of(result).done >= part * MANY;
 }
 
-/* The issue is a million items; the last of them ends when the last change was made. */
+/* A million items, of which the last ends when the last change was made. */
 static void resize_meanwhile(pp_pool *pool, const long *items, pid_t *pids)
 {
     static const struct {
