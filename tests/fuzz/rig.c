@@ -437,6 +437,7 @@ void rig_begin(struct input *input, struct rig_powers powers)
     struct ppi_supervisor *supervisor = &rig.supervisor;
 
     memset(&rig, 0, sizeof rig);
+    ppi_first_patience_ns = PPI_WITHOUT_DOUBT; /* the same input, the same play; see finish() */
     rig.input = input;
     rig.powers = powers;
     rig.hostile = rig.running = -1;
@@ -475,10 +476,13 @@ void rig_end(void)
     ppi_unmake(pool);
 }
 
-/* The hostile worker is killed, and no other comes: everything must come to an end. */
+/*
+ * The hostile worker is killed, and no other comes: everything must come to an end.  If one has
+ * damaged claims after the last death, only a client that waits in vain looks at them.
+ */
 static void finish(void)
 {
-    enum { ENOUGH = 4 * RIG_MOST_ITEMS };
+    enum { ENOUGH = 4 * RIG_MOST_ITEMS, PATIENCE = 16 };
 
     rig.lives = MOST_LIVES;
     rig.ghost = false;
@@ -488,6 +492,8 @@ static void finish(void)
         supervise();
         take_in();
         work_honestly(turn, false);
+        if (turn % PATIENCE == PATIENCE - 1)
+            ppi_audit(rig.pool, -1);
     }
 }
 
